@@ -1,0 +1,275 @@
+/* chart.c - how an axis finds its ends and its ticks. See chart.h.
+ *
+ * All of it rests on one sequence, the round numbers: ... 0.5 1 2 5 10 20 50 ..., or ... 1 2 4 8 ... for sizes. On a
+ * linear axis the ticks are the multiples of one round number (the step); on a logarithmic axis they are every
+ * stride-th round number (stride 3: 1 10 100 ...). Both are a grid of lines numbered by integers, and the rest does
+ * not care which. */
+#include "chart.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+/* Values beyond these are gaps, or count as 0.
+ * WHY: a log axis may reach as far again to find its next tick, and that power of ten must neither overflow nor
+ * vanish. */
+static const double greatest = 1e100, least = 1e-100;
+
+/* Spans and remainders smaller than this share are rounding noise. */
+static const double noise = 1e-9;
+
+struct range {
+	double lo, hi;
+};
+
+/* ---- The grid. ---- */
+
+struct grid {
+	bool log, is_size;
+	int step;                /* linear: which round number; log: how many round numbers from tick to tick */
+};
+
+/* The i-th round number; the 0-th is 1. */
+static double round_number(bool is_size, int i)
+{
+	static const double mantissa[] = { 1, 2, 5 };
+
+	if (is_size)
+		return ldexp(1, i);
+	int decade = (i >= 0 ? i : i - 2) / 3;
+	return mantissa[i - 3 * decade] * pow(10, decade);
+}
+
+/* The number of a round number near v, which must be positive. */
+static int round_index(bool is_size, double v)
+{
+	return (int)floor(is_size ? log2(v) : 3 * log10(v));
+}
+
+static double grid_line(const struct grid *g, long long i)
+{
+	return g->log ? round_number(g->is_size, (int)i * g->step) : (double)i * round_number(g->is_size, g->step);
+}
+
+/* The greatest line that is not above v. */
+static long long line_below(const struct grid *g, double v)
+{
+	double unit = g->log ? v : round_number(g->is_size, g->step);
+	double reach = v + unit * noise;
+	long long i = g->log ? round_index(g->is_size, v) / g->step : (long long)floor(v / unit);
+
+	while (grid_line(g, i) > reach)
+		i--;
+	while (grid_line(g, i + 1) <= reach)
+		i++;
+	return i;
+}
+
+/* The least line that is not below v. */
+static long long line_above(const struct grid *g, double v)
+{
+	long long i = line_below(g, v);
+	double unit = g->log ? v : round_number(g->is_size, g->step);
+
+	return grid_line(g, i) >= v - unit * noise ? i : i + 1;
+}
+
+/* WHY: a stride of 10 powers of two leads from unit to unit, 1K 1M 1G, and 2 and 5 divide 10; 3, 6, 9 of the others
+ * lead from one power of ten to another. */
+static int next_stride(bool is_size, int stride)
+{
+	if (is_size)
+		return stride == 1 ? 2 : stride == 2 ? 5 : stride == 5 ? 10 : stride + 10;
+	return stride == 1 ? 3 : stride + 3;
+}
+
+/* The finest grid that covers the range with at most max_lines lines. 3 is the least: no grid covers -1..1 with 2. */
+static struct grid grid_for(struct range r, bool log, bool is_size, long long max_lines)
+{
+	struct grid g = { .log = log, .is_size = is_size, .step = 1 };
+
+	if (!log)
+		g.step = round_index(is_size, (r.hi - r.lo) / (double)max_lines);
+	while (line_above(&g, r.hi) - line_below(&g, r.lo) >= max_lines)
+		g.step = log ? next_stride(is_size, g.step) : g.step + 1;
+	return g;
+}
+
+/* ---- The ends. ---- */
+
+static bool is_drawable(double v, bool log)
+{
+	return isfinite(v) && fabs(v) <= greatest && (!log || v >= least);
+}
+
+static void range_include(struct range *r, double v)
+{
+	r->lo = v < r->lo ? v : r->lo;
+	r->hi = v > r->hi ? v : r->hi;
+}
+
+/* The range of the x or the y of all points that can be drawn; lo > hi when there is none. */
+static struct range data_range(const struct chart *c, bool of_x)
+{
+	struct range r = { .lo = DBL_MAX, .hi = -DBL_MAX };
+
+	for (size_t s = 0; s < c->n_series; s++) {
+		const struct chart_series *series = &c->series[s];
+		for (size_t i = 0; i < series->n; i++)
+			if (is_drawable(series->x[i], c->log_x) && is_drawable(series->y[i], c->log_y))
+				range_include(&r, of_x ? series->x[i] : series->y[i]);
+	}
+	return r;
+}
+
+static struct range range_without_data(bool log, bool is_size)
+{
+	if (!log)
+		return (struct range){ 0, is_size ? 1024 : 1 };
+	return is_size ? (struct range){ 1024, 1048576 } : (struct range){ 1, 1000 };
+}
+
+/* A single value (or many that differ by noise only) goes to the middle of the axis; a lone 0 to its foot. */
+static void range_open(struct range *r, bool log)
+{
+	double size = fmax(fabs(r->lo), fabs(r->hi)), span = r->hi - r->lo;
+
+	if (span > noise * size && span > least)
+		return;
+	if (log)
+		*r = (struct range){ r->lo / 2, r->hi * 2 };
+	else if (size <= least)
+		*r = (struct range){ 0, 1 };
+	else
+		*r = (struct range){ r->lo - size / 2, r->hi + size / 2 };
+}
+
+/* ---- The axis. ---- */
+
+/* `tight` keeps the ends where the data end, if two ticks lie between them; otherwise the ends move out to the next
+ * ticks. */
+static struct chart_axis axis_for(struct range r, bool log, bool is_size, bool tight, size_t max_ticks)
+{
+	struct chart_axis a = { .log = log, .is_size = is_size };
+	struct grid g = grid_for(r, log, is_size, (long long)max_ticks);
+	long long first = line_above(&g, r.lo), last = line_below(&g, r.hi);
+
+	if (!tight || first >= last) {
+		first = line_below(&g, r.lo);
+		last = line_above(&g, r.hi);
+	}
+	for (long long i = first; i <= last; i++)
+		a.ticks[a.n_ticks++] = grid_line(&g, i);
+	a.lo = fmin(r.lo, a.ticks[0]);
+	a.hi = fmax(r.hi, a.ticks[a.n_ticks - 1]);
+	return a;
+}
+
+/* Do the labels keep two columns of air between them? */
+static bool labels_fit(const struct chart_axis *a, size_t columns)
+{
+	char text[CHART_LABEL_SIZE];
+	double end = -DBL_MAX;
+
+	for (size_t i = 0; i < a->n_ticks; i++) {
+		double half = (double)chart_text_columns(chart_tick_label(a, a->ticks[i], text)) / 2;
+		double middle = chart_place(a, a->ticks[i]) * (double)columns;
+		if (middle - half < end + 2)
+			return false;
+		end = middle + half;
+	}
+	return true;
+}
+
+struct chart_axis chart_x_axis(const struct chart *c, size_t columns)
+{
+	struct range r = data_range(c, true);
+	bool empty = r.lo > r.hi;
+	if (empty)
+		r = range_without_data(c->log_x, c->x_is_size);
+	range_open(&r, c->log_x);
+
+	size_t max_ticks = CHART_TICKS_MAX;
+	struct chart_axis a = axis_for(r, c->log_x, c->x_is_size, true, max_ticks);
+	while (max_ticks > CHART_TICKS_MIN && !labels_fit(&a, columns))
+		a = axis_for(r, c->log_x, c->x_is_size, true, --max_ticks);
+	a.empty = empty;
+	return a;
+}
+
+struct chart_axis chart_y_axis(const struct chart *c, size_t max_ticks)
+{
+	struct range r = data_range(c, false);
+	bool empty = r.lo > r.hi;
+	if (empty)
+		r = range_without_data(c->log_y, false);
+	range_open(&r, c->log_y);
+	if (!c->log_y && r.lo > 0 && r.lo <= r.hi / 2)
+		r.lo = 0;
+
+	max_ticks = max_ticks < CHART_TICKS_MIN ? CHART_TICKS_MIN : max_ticks;
+	max_ticks = max_ticks > CHART_TICKS_MAX ? CHART_TICKS_MAX : max_ticks;
+	struct chart_axis a = axis_for(r, c->log_y, false, false, max_ticks);
+	a.empty = empty;
+	return a;
+}
+
+double chart_place(const struct chart_axis *a, double v)
+{
+	if (!(v >= a->lo && v <= a->hi))        /* this way round a NaN is outside */
+		return NAN;
+	if (a->log)
+		return (log(v) - log(a->lo)) / (log(a->hi) - log(a->lo));
+	return (v - a->lo) / (a->hi - a->lo);
+}
+
+/* ---- Text. ---- */
+
+const char *chart_tick_label(const struct chart_axis *a, double v, char out[static CHART_LABEL_SIZE])
+{
+	static const char *const size_units[] = { "", "K", "M", "G", "T", "P", "E" };
+	static const char *const units[] = { "", "k", "M", "G", "T", "P", "E" };
+	double thousand = a->is_size ? 1024 : 1000;
+	bool has_units = a->is_size || fmax(fabs(a->lo), fabs(a->hi)) >= 10000;
+	size_t unit = 0;
+
+	while (has_units && fabs(v) >= thousand && unit < 6) {
+		v /= thousand;
+		unit++;
+	}
+	snprintf(out, CHART_LABEL_SIZE, "%.10g%s", v, a->is_size ? size_units[unit] : units[unit]);
+	return out;
+}
+
+size_t chart_text_columns(const char *text)
+{
+	size_t n = 0;
+
+	for (; text != NULL && *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;     /* all but the continuation bytes of UTF-8 */
+	return n;
+}
+
+static size_t greater_of(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+size_t chart_label_columns(const struct chart *c)
+{
+	size_t longest = 0;
+
+	for (size_t s = 0; s < c->n_series; s++)
+		longest = greater_of(longest, chart_text_columns(c->series[s].label));
+	return longest;
+}
+
+size_t chart_tick_columns(const struct chart_axis *a)
+{
+	char text[CHART_LABEL_SIZE];
+	size_t longest = 0;
+
+	for (size_t i = 0; i < a->n_ticks; i++)
+		longest = greater_of(longest, chart_text_columns(chart_tick_label(a, a->ticks[i], text)));
+	return longest;
+}

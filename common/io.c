@@ -1,0 +1,67 @@
+#include "io.h"
+
+#include "clock.h"
+#include "diag.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+int io_tick(int fd)
+{
+	struct timeval tick = { .tv_usec = IO_TICK_MS * 1000 };
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick)) < 0)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof(tick));
+}
+
+bool io_is_over(const struct io_until *until)
+{
+	if (errno != EINTR && errno != EAGAIN)
+		return true;
+	if (until->cancel != NULL && atomic_load_explicit(until->cancel, memory_order_relaxed)) {
+		errno = ECANCELED;
+		return true;
+	}
+	if (until->deadline_ns != CLK_NEVER && clk_mono_ns() >= until->deadline_ns) {
+		errno = ETIMEDOUT;
+		return true;
+	}
+	return false;
+}
+
+int io_read_full(int fd, void *p, size_t n, const struct io_until *until)
+{
+	size_t got = 0;
+	while (got < n) {
+		ssize_t r = recv(fd, (unsigned char *)p + got, n - got, MSG_WAITALL);
+		tracef("recv(%d, %zu) = %zd", fd, n - got, r);
+		if (r == 0) {
+			errno = EPROTO;
+			return got == 0 ? 0 : -1;
+		}
+		if (r > 0)
+			got += (size_t)r;
+		else if (io_is_over(until))
+			return -1;
+		/* A peer that sends a byte now and then never lets recv fail: look at the deadline after bytes, too. */
+		errno = EAGAIN;
+		if (got < n && io_is_over(until))
+			return -1;
+	}
+	return 1;
+}
+
+int io_write_full(int fd, const void *p, size_t n, const struct io_until *until)
+{
+	size_t put = 0;
+	while (put < n) {
+		ssize_t w = send(fd, (const unsigned char *)p + put, n - put, MSG_NOSIGNAL);
+		tracef("send(%d, %zu) = %zd", fd, n - put, w);
+		if (w >= 0)
+			put += (size_t)w;
+		else if (io_is_over(until))
+			return -1;
+	}
+	return 0;
+}

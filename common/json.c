@@ -1,0 +1,183 @@
+/* json.c - see json.h. */
+#include "json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The length of the well-formed UTF-8 sequence at s, 0 when there is none (The Unicode Standard, table 3-7: no
+ * overlong form, no surrogate, nothing above U+10FFFF). Stops at the string's NUL, which continues no sequence. */
+static size_t utf8_len(const unsigned char *s)
+{
+	unsigned char lead = s[0];
+	size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+	if (n < 2)
+		return n;
+
+	unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+	if (s[1] < low || s[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* An ASCII character inside a string: RFC 8259 section 7. */
+static void write_ascii(FILE *out, unsigned char c)
+{
+	static const char name[] = "\"\\\b\f\n\r\t", escape[] = "\"\\bfnrt";
+	const char *special = strchr(name, c);
+
+	if (special != NULL)
+		fprintf(out, "\\%c", escape[special - name]);
+	else if (c < 0x20 || c == 0x7f)
+		fprintf(out, "\\u%04x", c);
+	else
+		fputc(c, out);
+}
+
+static void write_string(FILE *out, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	fputc('"', out);
+	while (*s != '\0') {
+		size_t n = utf8_len(s);
+		if (n == 0)
+			fputs("\\ufffd", out);
+		else if (n == 1)
+			write_ascii(out, *s);
+		else
+			fwrite(s, 1, n, out);
+		s += n > 0 ? n : 1;
+	}
+	fputc('"', out);
+}
+
+/* What comes before every value: the comma, and in an object the key. */
+static void write_lead(struct json *j, const char *key)
+{
+	assert(j->depth > 0);
+	struct json_level *level = &j->level[j->depth - 1];
+	assert(level->is_array == (key == NULL));
+
+	if (level->has_members)
+		fputc(',', j->out);
+	level->has_members = true;
+	if (key != NULL) {
+		write_string(j->out, key);
+		fputc(':', j->out);
+	}
+}
+
+static void open_level(struct json *j, bool is_array)
+{
+	assert(j->depth < JSON_DEPTH_MAX);
+	j->level[j->depth++] = (struct json_level){ .is_array = is_array };
+	fputc(is_array ? '[' : '{', j->out);
+}
+
+static void close_level(struct json *j)
+{
+	j->depth--;
+	fputc(j->level[j->depth].is_array ? ']' : '}', j->out);
+}
+
+void json_begin(struct json *j, FILE *out)
+{
+	*j = (struct json){ .out = out };
+	open_level(j, false);
+}
+
+void json_end(struct json *j)
+{
+	while (j->depth > 0)
+		close_level(j);
+	fputc('\n', j->out);
+	fflush(j->out);
+}
+
+void json_u64(struct json *j, const char *key, uint64_t value)
+{
+	write_lead(j, key);
+	fprintf(j->out, "%" PRIu64, value);
+}
+
+void json_i64(struct json *j, const char *key, int64_t value)
+{
+	write_lead(j, key);
+	fprintf(j->out, "%" PRId64, value);
+}
+
+void json_bool(struct json *j, const char *key, bool value)
+{
+	write_lead(j, key);
+	fputs(value ? "true" : "false", j->out);
+}
+
+void json_null(struct json *j, const char *key)
+{
+	write_lead(j, key);
+	fputs("null", j->out);
+}
+
+/* 0.1 is "0.1", not "0.10000000000000001"; and a million is "1000000", not "1e+06". */
+static void format_double(char *text, size_t size, double value)
+{
+	if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
+		snprintf(text, size, "%.0f", value);
+		return;
+	}
+	for (int digits = 6; digits <= 17; digits++) {          /* 17 always read back: DBL_DECIMAL_DIG */
+		snprintf(text, size, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	char *comma = strchr(text, ',');                        /* the decimal point of some locales */
+	if (comma != NULL)
+		*comma = '.';
+}
+
+void json_f64(struct json *j, const char *key, double value)
+{
+	if (!isfinite(value)) {
+		json_null(j, key);
+		return;
+	}
+	char text[32];
+	format_double(text, sizeof(text), value);
+	write_lead(j, key);
+	fputs(text, j->out);
+}
+
+void json_str(struct json *j, const char *key, const char *value)
+{
+	if (value == NULL) {
+		json_null(j, key);
+		return;
+	}
+	write_lead(j, key);
+	write_string(j->out, value);
+}
+
+void json_object(struct json *j, const char *key)
+{
+	write_lead(j, key);
+	open_level(j, false);
+}
+
+void json_array(struct json *j, const char *key)
+{
+	write_lead(j, key);
+	open_level(j, true);
+}
+
+void json_close(struct json *j)
+{
+	assert(j->depth > 1);
+	close_level(j);
+}

@@ -1,0 +1,18 @@
+/* mem.h - allocation that cannot fail. Layer 0.
+ *
+ * Out of memory prints the size and aborts: there is nothing sensible left to do in a small tool. A size that came from
+ * a peer must therefore be range-checked before it gets here: that check is the error path, not NULL. The result
+ * belongs to the caller and is released with free(3). */
+#ifndef TCPLAB_MEM_H
+#define TCPLAB_MEM_H
+
+#include "cdefs.h"
+
+#include <stddef.h>
+
+MUST_USE void *xmalloc(size_t len);
+MUST_USE void *xcalloc(size_t n, size_t size); /* zero-filled; n * size is checked for overflow */
+MUST_USE void *xrealloc(void *p, size_t len);  /* takes p */
+MUST_USE char *xstrdup(const char *s);
+
+#endif

@@ -1,0 +1,34 @@
+/* os.h - what differs between operating systems, and what only the kernel can tell. Layer 2.
+ *
+ * The only module with a platform #ifdef: elsewhere than on Linux a call does the nearest thing or says ENOTSUP. */
+#ifndef TCPLAB_OS_H
+#define TCPLAB_OS_H
+
+#include "cdefs.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Processor time, ns: in user space, in the kernel on our behalf (getrusage(2)), and what we did not get: ready to run
+ * while others had the processor (/proc/thread-self/schedstat, proc(5); 0 where the kernel does not count it). */
+struct os_cpu {
+	uint64_t user_ns, sys_ns, waited_ns;
+};
+struct os_cpu os_thread_cpu(void); /* of the calling thread (of the process where the system cannot tell) */
+
+/* Names the calling thread for top -H and gdb; at most 15 characters are kept (pthread_setname_np(3)). */
+void os_thread_name(const char *name);
+
+unsigned os_cpu_count(void); /* processors that we may run on, at least 1 */
+
+/* Reads one small file such as /proc/sys/net/ipv4/tcp_rmem, its blanks folded to single spaces, no newline at the end.
+ * 0, or -1 with errno (ENOENT where the kernel has no such file) and an empty text. */
+MUST_USE int os_read_line(const char *path, char *out, size_t cap);
+
+/* "Linux 6.18.44" */
+const char *os_kernel(char out[static 64]);
+
+/* Raises the soft limit of open descriptors to the hard one and returns it. */
+uint64_t os_raise_fd_limit(void);
+
+#endif

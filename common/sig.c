@@ -1,0 +1,55 @@
+#include "sig.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t caught_signal, caught_times;
+static sigset_t mask_before;
+
+static void on_signal(int number)
+{
+	caught_signal = number;
+	caught_times++;
+}
+
+void sig_open(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM };
+	struct sigaction action = { .sa_handler = on_signal };
+	sigset_t block;
+	sigemptyset(&block);
+	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+		sigaction(ends[i], &action, NULL);
+		sigaddset(&block, ends[i]);
+	}
+	sigprocmask(SIG_BLOCK, &block, &mask_before);
+	/* A shell starts background commands with SIGINT ignored and nohup blocks nothing: make sure ours come through. */
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		sigdelset(&mask_before, ends[i]);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns)
+{
+	uint64_t now = clk_mono_ns();
+	uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
+	struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
+	int ready = ppoll(fds, n, deadline_ns == CLK_NEVER ? NULL : &left, &mask_before);
+	return ready < 0 && errno == EINTR ? 0 : ready;
+}
+
+int sig_pending(int *times)
+{
+	if (times != NULL)
+		*times = caught_times;
+	return caught_signal;
+}
+
+int sig_exit_status(int otherwise)
+{
+	return caught_signal != 0 ? 128 + caught_signal : otherwise;
+}

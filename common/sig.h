@@ -1,0 +1,28 @@
+/* sig.h - the end of a program by SIGINT or SIGTERM, without a handler that does anything. Layer 2.
+ *
+ * sig_open blocks both signals, so every thread started later has them blocked too; they are let in only while the main
+ * thread waits in sig_wait. So no system call is ever interrupted in the middle of the work, and main decides in one
+ * place what the end means. Call these from the main thread only. */
+#ifndef TCPLAB_SIG_H
+#define TCPLAB_SIG_H
+
+#include "cdefs.h"
+
+#include <poll.h>
+#include <stdint.h>
+
+/* Blocks SIGINT and SIGTERM and ignores SIGPIPE (a gone peer is an error of the write, not the end of the process).
+ * LIMIT: an ignored SIGPIPE is inherited over exec; whoever runs another program sets it back. */
+void sig_open(void);
+
+/* ppoll(2) that also ends when SIGINT or SIGTERM came: the number of ready descriptors, 0 at the deadline (CLK_NEVER:
+ * none) or after a signal, -1 with errno. BLOCKS. */
+MUST_USE int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns);
+
+/* The signal that asked us to end, or 0. How often one came so far is in *times, unless it is NULL. */
+int sig_pending(int *times);
+
+/* What a shell expects of a program that a signal ended: 130 for SIGINT, 143 for SIGTERM; `otherwise` if none came. */
+int sig_exit_status(int otherwise);
+
+#endif

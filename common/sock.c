@@ -1,0 +1,262 @@
+#include "sock.h"
+
+#include "clock.h"
+#include "diag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- options ----------------------------------------------------------------------------------------------------- */
+
+static int fail_set(struct net_error *e, const char *name, const char *value)
+{
+	char object[128];
+	int saved = errno;
+	snprintf(object, sizeof(object), "%s %s", name, value);
+	errno = saved;
+	return net_fail(e, "set", object);
+}
+
+static int set_number(int fd, int level, int option, uint64_t value, const char *name, struct net_error *e)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	int number = (int)value;
+	errno = EINVAL;
+	if (value > INT_MAX || setsockopt(fd, level, option, &number, sizeof(number)) < 0)
+		return fail_set(e, name, text);
+	tracef("setsockopt(%d, %s, %s)", fd, name, text);
+	return 0;
+}
+
+static int set_pacing(int fd, uint64_t Bps, struct net_error *e)
+{
+	unsigned long rate = (unsigned long)Bps; /* 64 bits since Linux 4.20 */
+	if (setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate)) < 0)
+		return fail_set(e, "pacing rate", "");
+	return 0;
+}
+
+static int set_congestion(int fd, const char *name, struct net_error *e)
+{
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) < 0)
+		return fail_set(e, "congestion control", name);
+	return 0;
+}
+
+static int set_keepalive(int fd, struct net_error *e)
+{
+	/* Silent for 10 s, then three probes 5 s apart: 25 s in all. */
+	if (set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "keepalive", e) < 0 ||
+	    set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10, "keepalive idle", e) < 0 ||
+	    set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5, "keepalive interval", e) < 0)
+		return -1;
+	return set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, 3, "keepalive count", e);
+}
+
+int sock_set(int fd, const struct sock_options *o, struct net_error *e)
+{
+	if (o->send_buffer != 0 && set_number(fd, SOL_SOCKET, SO_SNDBUF, o->send_buffer, "send buffer", e) < 0)
+		return -1;
+	if (o->receive_buffer != 0 && set_number(fd, SOL_SOCKET, SO_RCVBUF, o->receive_buffer, "receive buffer", e) < 0)
+		return -1;
+	if (o->receive_low_water != 0 &&
+	    set_number(fd, SOL_SOCKET, SO_RCVLOWAT, o->receive_low_water, "receive low water", e) < 0)
+		return -1;
+	if (o->mss != 0 && set_number(fd, IPPROTO_TCP, TCP_MAXSEG, o->mss, "mss", e) < 0)
+		return -1;
+	if (o->pacing_Bps != 0 && set_pacing(fd, o->pacing_Bps, e) < 0)
+		return -1;
+	if (o->congestion != NULL && set_congestion(fd, o->congestion, e) < 0)
+		return -1;
+	if (o->nodelay && set_number(fd, IPPROTO_TCP, TCP_NODELAY, 1, "nodelay", e) < 0)
+		return -1;
+	if (o->cork && set_number(fd, IPPROTO_TCP, TCP_CORK, 1, "cork", e) < 0)
+		return -1;
+	return o->keepalive ? set_keepalive(fd, e) : 0;
+}
+
+static uint64_t get_number(int fd, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value > 0 ? (uint64_t)value : 0;
+}
+
+uint64_t sock_send_buffer(int fd)
+{
+	return get_number(fd, SO_SNDBUF);
+}
+
+uint64_t sock_receive_buffer(int fd)
+{
+	return get_number(fd, SO_RCVBUF);
+}
+
+void sock_abort(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* Closes fd without touching the error that is on its way to the caller. */
+static int give_up(int fd)
+{
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* --- listening --------------------------------------------------------------------------------------------------- */
+
+int sock_listen(const struct addr *where, bool both_families, const struct sock_options *o, struct net_error *e)
+{
+	char text[ADDR_TEXT];
+	addr_text(where, text);
+	int fd = socket(where->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return net_fail(e, "socket", text);
+	int on = 1, only_v6 = !both_families;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (where->u.sa.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6));
+	if (sock_set(fd, o, e) < 0)
+		return give_up(fd);
+	if (bind(fd, &where->u.sa, where->len) < 0) {
+		net_fail(e, "bind", text);
+		return give_up(fd);
+	}
+	if (listen(fd, SOMAXCONN) < 0) {
+		net_fail(e, "listen", text);
+		return give_up(fd);
+	}
+	tracef("listen(%d, %s)", fd, text);
+	return fd;
+}
+
+int sock_serve(const char *host, uint16_t port, int family, const struct sock_options *o, struct addr *bound,
+	       struct net_error *e)
+{
+	struct addr list[ADDR_MAX];
+	int fd = -1;
+	bool everywhere = host == NULL && family == AF_UNSPEC;
+	/* "Every address" is one IPv6 socket that takes IPv4 too, or a plain IPv4 one where there is no IPv6. */
+	int families[] = { everywhere ? AF_INET6 : family, AF_INET };
+	for (int i = 0; i < (everywhere ? 2 : 1) && fd < 0; i++) {
+		int n = addr_resolve(host, port, families[i], list, COUNT_OF(list), e);
+		for (int k = 0; k < n && fd < 0; k++)
+			fd = sock_listen(&list[k], everywhere, o, e);
+		if (fd < 0 && e->sys == EADDRINUSE)
+			break; /* another family would hide that somebody has the port */
+	}
+	if (fd >= 0 && addr_of_socket(fd, bound) < 0) {
+		net_fail(e, "getsockname", host != NULL ? host : "*");
+		return give_up(fd);
+	}
+	return fd;
+}
+
+/* --- connecting -------------------------------------------------------------------------------------------------- */
+
+int sock_wait(int fd, short events, uint64_t deadline_ns)
+{
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = events };
+		uint64_t now = clk_mono_ns();
+		uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
+		struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
+		int n = ppoll(&p, 1, deadline_ns == CLK_NEVER ? NULL : &left, NULL);
+		if (n >= 0 || errno != EINTR)
+			return n;
+	}
+}
+
+static bool is_connected_to_itself(int fd)
+{
+	struct addr here, there;
+	return addr_of_socket(fd, &here) == 0 && addr_of_peer(fd, &there) == 0 && addr_equal(&here, &there);
+}
+
+/* connect(2) on a non-blocking socket, so that a deadline can end it; then blocking again. 0, or -1 with errno. */
+static int connect_until(int fd, const struct addr *to, uint64_t deadline_ns)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -1;
+	int rc = connect(fd, &to->u.sa, to->len);
+	if (rc < 0 && errno == EINPROGRESS) {
+		int error = ETIMEDOUT;
+		socklen_t len = sizeof(error);
+		int ready = sock_wait(fd, POLLOUT, deadline_ns);
+		if (ready < 0)
+			return -1;
+		if (ready > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+			return -1;
+		errno = error;
+		rc = error == 0 ? 0 : -1;
+	}
+	if (rc < 0)
+		return -1;
+	if (is_connected_to_itself(fd)) {
+		errno = ECONNREFUSED;
+		return -1;
+	}
+	return fcntl(fd, F_SETFL, flags);
+}
+
+static int connect_one(const struct addr *to, const struct addr *from, const struct sock_options *o,
+		       uint64_t deadline_ns, struct net_error *e)
+{
+	char text[ADDR_TEXT];
+	addr_text(to, text);
+	int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return net_fail(e, "socket", text);
+	if (sock_set(fd, o, e) < 0)
+		return give_up(fd);
+	if (from != NULL && bind(fd, &from->u.sa, from->len) < 0) {
+		net_fail(e, "bind", addr_text(from, text));
+		return give_up(fd);
+	}
+	int rc = connect_until(fd, to, deadline_ns);
+	tracef("connect(%d, %s) = %d", fd, text, rc);
+	if (rc == 0)
+		return fd;
+	net_fail(e, "connect", text);
+	/* WHY abort: if this is a connection to itself, a plain close would leave it in TIME-WAIT on the server's port. */
+	int saved = errno;
+	sock_abort(fd);
+	errno = saved;
+	return -1;
+}
+
+int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
+		 uint64_t deadline_ns, struct net_error *e)
+{
+	bool tried = false;
+	for (size_t i = 0; i < n; i++) {
+		if (from != NULL && from->u.sa.sa_family != list[i].u.sa.sa_family)
+			continue;
+		/* Each address gets an equal share of what is left, so that a silent one leaves time for the next. */
+		uint64_t now = clk_mono_ns();
+		uint64_t share_ns = now < deadline_ns ? (deadline_ns - now) / (n - i) : 0;
+		struct net_error last;
+		int fd = connect_one(&list[i], from, o, now + share_ns, &last);
+		if (fd >= 0)
+			return fd;
+		*e = last;
+		tried = true;
+	}
+	if (tried)
+		return -1;
+	errno = EAFNOSUPPORT;
+	return net_fail(e, "connect", "no address of the wanted family");
+}

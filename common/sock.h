@@ -1,0 +1,54 @@
+/* sock.h - making TCP sockets: listen, connect with a deadline, and the options. Layer 2.
+ *
+ * Descriptors are close-on-exec and blocking. A function that makes one gives it to the caller, who closes it. */
+#ifndef TCPLAB_SOCK_H
+#define TCPLAB_SOCK_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Socket options by name; zero or NULL leaves the system's default. They are set before connect and listen, because
+ * the window scale and the MSS are agreed on in the handshake (RFC 7323 2.2); accepted sockets inherit them. */
+struct sock_options {
+	uint64_t send_buffer, receive_buffer; /* bytes as given to SO_SNDBUF, SO_RCVBUF; the kernel doubles them, socket(7) */
+	uint64_t mss;                         /* bytes, TCP_MAXSEG */
+	uint64_t pacing_Bps;                  /* SO_MAX_PACING_RATE: the kernel's own pacing, no qdisc needed */
+	uint64_t receive_low_water;           /* bytes, SO_RCVLOWAT: do not wake the reader for less */
+	const char *congestion;               /* TCP_CONGESTION, for example "reno" */
+	bool nodelay;                         /* TCP_NODELAY */
+	bool cork;                            /* TCP_CORK: hold back part-filled segments, up to 200 ms (tcp(7)) */
+	bool keepalive;                       /* a vanished peer is noticed after about 25 s of silence */
+};
+
+/* 0, or -1 with *e naming the option ("set congestion bbr2: No such file or directory (ENOENT)"). */
+MUST_USE int sock_set(int fd, const struct sock_options *o, struct net_error *e);
+
+/* A listening socket on `where`. On the IPv6 wildcard address it takes IPv4 as well when both_families is true.
+ * SO_REUSEADDR is set, so that a restarted server gets its port back (tcp(7)). A descriptor, or -1 with *e. */
+MUST_USE int sock_listen(const struct addr *where, bool both_families, const struct sock_options *o, struct net_error *e);
+
+/* Listens where --bind, -p and -4/-6 say: `host` NULL means every address, on one dual-stack socket where the system
+ * has IPv6. *bound is the address with the port that was taken. Resolves, so it BLOCKS. A descriptor, or -1 with *e. */
+MUST_USE int sock_serve(const char *host, uint16_t port, int family, const struct sock_options *o, struct addr *bound,
+			struct net_error *e);
+
+/* Connects to the first of n addresses that answers, each with a fresh socket, all before deadline_ns. `from` is the
+ * local address or NULL; addresses of another family than `from` are passed over. BLOCKS. A connection to itself (the
+ * same port at both ends, RFC 9293 3.5 simultaneous open) counts as refused. A descriptor, or -1 with *e of the last
+ * attempt (ETIMEDOUT when the deadline came); *e is touched only then. */
+MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
+			  uint64_t deadline_ns, struct net_error *e);
+
+/* Waits until fd is ready for `events` (POLLIN, POLLOUT) or the deadline has come: 1, 0, or -1 with errno. BLOCKS. */
+MUST_USE int sock_wait(int fd, short events, uint64_t deadline_ns);
+
+/* How many bytes the socket's own buffers may hold now, as the kernel accounts them (SO_SNDBUF, SO_RCVBUF); 0 unknown. */
+uint64_t sock_send_buffer(int fd);
+uint64_t sock_receive_buffer(int fd);
+
+/* SO_LINGER with time 0, then close: the peer sees a reset, unsent bytes are dropped (socket(7)). Takes fd. */
+void sock_abort(int fd);
+
+#endif

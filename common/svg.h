@@ -1,0 +1,18 @@
+/* svg.h - a line chart as one self-contained SVG file: no script, no font, no other file. Layer 1.
+ *
+ * It brings its own background, light or dark as the viewer prefers, and tells series apart by colours that the
+ * colour-blind can distinguish and by the shape of the points. The same chart gives the same bytes on every run, so
+ * that a test can compare. */
+#ifndef TCPLAB_SVG_H
+#define TCPLAB_SVG_H
+
+#include "chart.h"
+
+#include <stdio.h>
+
+/* Draw the chart as an SVG document (UTF-8, 720 units wide, about 430 high, more if the legend needs it). The text of
+ * the chart is escaped, never interpreted. A chart without any point says "no data". Output errors stay with the
+ * stream: check ferror(3). LIMIT: text that is not valid UTF-8 makes a file that viewers refuse. */
+void svg_chart(FILE *out, const struct chart *c);
+
+#endif

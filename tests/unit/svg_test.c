@@ -1,0 +1,189 @@
+/* svg_test.c - the parts of the document that carry the data; what it looks like only an eye can test. */
+#include "check.h"
+#include "svg.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double x[] = { 0, 1, 2, 3, 4 };
+
+/* The document as a string that the caller frees. */
+static char *draw(const struct chart *c)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	svg_chart(out, c);
+	fclose(out);
+	return text;
+}
+
+static char *draw_one(const double *y, size_t n)
+{
+	const struct chart_series series = { .label = "s", .x = x, .y = y, .n = n };
+	const struct chart c = { .series = &series, .n_series = 1 };
+
+	return draw(&c);
+}
+
+static size_t count(const char *text, const char *part)
+{
+	size_t n = 0;
+
+	for (text = strstr(text, part); text != NULL; text = strstr(text + 1, part))
+		n++;
+	return n;
+}
+
+static bool check_has(const char *svg, const char *part)
+{
+	if (CHECK(strstr(svg, part) != NULL))
+		return true;
+	fprintf(stderr, "    not found: %s\n", part);
+	return false;
+}
+
+/* Every chart is one complete document, and no arithmetic on gaps leaks into it. */
+static void check_document(const char *svg)
+{
+	CHECK_INT(strncmp(svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 40), 0);
+	CHECK_INT(strcmp(svg + strlen(svg) - 7, "</svg>\n"), 0);
+	CHECK_INT(count(svg, "<svg"), 1);
+	CHECK_INT(count(svg, "nan"), 0);
+	CHECK_INT(count(svg, "inf"), 0);
+	CHECK_INT(count(svg, "<text"), count(svg, "</text>"));
+}
+
+/* 648 units of width for x = 0..4, 300 of height for y = 0..10. */
+static void test_line_and_marks(void)
+{
+	const double y[] = { 0, 5, 10, 2.5, 0 };
+	char *svg = draw_one(y, 5);
+
+	check_document(svg);
+	check_has(svg, "<path class=\"line s0\" "
+		"d=\"M46.0,344.0h0L208.5,194.0L371.0,44.0L533.5,269.0L696.0,344.0\"/>\n");
+	check_has(svg, "<path class=\"mark s0\" d=\"M533.5,269.0m-4,0a");
+	CHECK_INT(count(svg, "class=\"mark s0\""), 5 + 1);               /* and one in the legend */
+	check_has(svg, "text-anchor=\"end\">10</text>");
+	check_has(svg, ">s</text>");
+	CHECK_INT(count(svg, "no data"), 0);
+	free(svg);
+}
+
+static void test_gap_lifts_the_pen(void)
+{
+	const double y[] = { 0, NAN, 10, NAN, 0 };
+	char *svg = draw_one(y, 5);
+
+	check_document(svg);
+	check_has(svg, " d=\"M46.0,344.0h0M371.0,44.0h0M696.0,344.0h0\"/>\n");
+	CHECK_INT(count(svg, "class=\"mark s0\""), 3 + 1);
+	free(svg);
+}
+
+static void test_degenerate_charts(void)
+{
+	const double gaps[] = { NAN, NAN }, point[] = { 3 }, flat[] = { 7, 7, 7 };
+	const struct chart empty = { .title = "t" };
+	char *svg = draw(&empty);
+
+	check_document(svg);
+	check_has(svg, ">no data</text>");
+	free(svg);
+
+	svg = draw_one(gaps, 2);
+	check_document(svg);
+	check_has(svg, ">no data</text>");
+	check_has(svg, "<path class=\"line s0\" d=\"\"/>");
+	free(svg);
+
+	svg = draw_one(point, 1);
+	check_document(svg);
+	CHECK_INT(count(svg, "class=\"mark s0\""), 1 + 1);
+	free(svg);
+
+	svg = draw_one(flat, 3);
+	check_document(svg);
+	free(svg);
+}
+
+static void test_text_is_escaped(void)
+{
+	const struct chart_series series = { .label = "</text>\"&\x1b", .x = x, .y = x, .n = 2 };
+	const struct chart c = { .title = "a < b && c > d", .x_label = "<x>", .y_label = "\xc2\xb5s",
+		.series = &series, .n_series = 1 };
+	char *svg = draw(&c);
+
+	check_document(svg);
+	check_has(svg, "<title>a &lt; b &amp;&amp; c &gt; d</title>");
+	check_has(svg, "class=\"title\">a &lt; b &amp;&amp; c &gt; d</text>");
+	check_has(svg, ">&lt;/text&gt;&quot;&amp; </text>");
+	check_has(svg, ">&lt;x&gt;</text>");
+	check_has(svg, ">\xc2\xb5s</text>");
+	free(svg);
+}
+
+static void test_size_ticks_and_dashes(void)
+{
+	const double size[] = { 1024, 32768, 1048576 }, rate[] = { 20, 700, 8000 };
+	const struct chart_series series[] = {
+		{ .label = "depth 1", .x = size, .y = rate, .n = 3 },
+		{ .label = "predicted", .x = size, .y = rate, .n = 3, .dashed = true },
+	};
+	const struct chart c = { .log_x = true, .log_y = true, .x_is_size = true, .series = series, .n_series = 2 };
+	char *svg = draw(&c), *again = draw(&c);
+
+	check_document(svg);
+	check_has(svg, ">1K</text>");
+	check_has(svg, ">512K</text>");
+	check_has(svg, ">1M</text>");
+	check_has(svg, ">10k</text>");
+	CHECK_INT(count(svg, "<path class=\"line dashed s1\""), 2);      /* the line and its sample in the legend */
+	CHECK_INT(count(svg, "<path class=\"line s0\""), 2);
+	CHECK_STR(again, svg);
+	free(svg);
+	free(again);
+}
+
+/* A long series is a line without marks; many series share the looks, and the picture grows with the legend. */
+static void test_many(void)
+{
+	static double many_x[100], many_y[100];
+	struct chart_series series[30];
+
+	for (size_t i = 0; i < 100; i++) {
+		many_x[i] = (double)i;
+		many_y[i] = (double)(i * i);
+	}
+	for (size_t s = 0; s < 30; s++)
+		series[s] = (struct chart_series){ .label = "a label", .x = many_x, .y = many_y, .n = 100 };
+	const struct chart c = { .series = series, .n_series = 30 };
+	char *svg = draw(&c);
+
+	check_document(svg);
+	CHECK_INT(count(svg, "class=\"mark"), 0);
+	CHECK_INT(count(svg, ">a label</text>"), 30);
+	check_has(svg, "viewBox=\"0 0 720 460\"");
+	free(svg);
+
+	for (size_t s = 0; s < 30; s++)
+		series[s].n = 2;
+	svg = draw(&c);
+	CHECK_INT(count(svg, "class=\"mark s0\""), 30 / 6 * (2 + 1));
+	CHECK_INT(count(svg, "class=\"mark s5\""), 30 / 6 * (2 + 1));
+	CHECK_INT(count(svg, "class=\"mark s6\""), 0);
+	free(svg);
+}
+
+int main(void)
+{
+	test_line_and_marks();
+	test_gap_lifts_the_pen();
+	test_degenerate_charts();
+	test_text_is_escaped();
+	test_size_ticks_and_dashes();
+	test_many();
+	return check_done();
+}
