@@ -207,7 +207,7 @@ static void print_help(const struct arg_spec *spec)
 		print_folded(e->text, 6, 100);
 	}
 	printf("\nExit status:\n"
-	       "  0 done, 1 failed at run time, 2 wrong usage, 130/143 after SIGINT/SIGTERM (the report is printed first)\n");
+	       "  0 done, 1 failed at run time, 2 wrong usage, 130/143 after SIGINT/SIGTERM (report printed first)\n");
 	for (const struct arg_example *e = spec->exit_statuses; e != NULL && e->command != NULL; e++)
 		printf("  %s %s\n", e->command, e->text);
 	printf("\nDurations: 250ms 1.5s 2m. Sizes: 64K 1MiB (K = 1024). Rates: 10mbit 1.5Gbit/s 100MB/s (decimal).\n");

@@ -62,7 +62,7 @@ static const struct arg_example examples[] = {
 };
 
 static const struct arg_example statuses[] = {
-	{ "3", "The data arrived but --verify found a wrong byte." },
+	{ "3", "the data arrived, but --verify found a wrong byte" },
 	{ 0 },
 };
 

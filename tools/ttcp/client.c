@@ -96,7 +96,13 @@ static int connect_socket(struct run *r)
 	}
 	if (o->bind != NULL && addr_resolve(o->bind, 0, family, from_list, ADDR_MAX, &r->error) < 0)
 		return -1;
-	int fd = sock_connect(r->peers, r->n_peers, o->bind != NULL ? from_list : NULL, &o->socket,
+	/* What shapes the sending goes to the end that sends: in reverse the hello carries it there. */
+	struct sock_options mine = o->socket;
+	if (o->reverse) {
+		mine.congestion = NULL;
+		mine.pacing_Bps = 0;
+	}
+	int fd = sock_connect(r->peers, r->n_peers, o->bind != NULL ? from_list : NULL, &mine,
 			      clk_mono_ns() + CONNECT_NS, &r->error);
 	/* The address that answered is the one for all connections of the run. */
 	if (fd >= 0 && addr_of_peer(fd, &r->peers[0]) == 0)

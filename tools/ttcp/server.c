@@ -84,13 +84,13 @@ static bool set_congestion(struct connection *c, const struct plan *p)
 }
 
 /* Reads the rest of a hello, answers it, and waits for GO. */
-static bool agree(struct connection *c)
+static bool agree(struct connection *c, uint32_t hello_len)
 {
 	const struct options *o = c->server->o;
 	int fd = c->flow.fd;
-	unsigned char bytes[HELLO_LEN], reply[ANSWER_LEN];
+	unsigned char bytes[HELLO_MAX], reply[ANSWER_LEN];
 	struct io_until until = { .deadline_ns = clk_mono_ns() + FIRST_BYTES_NS, .cancel = &c->server->stop };
-	int got = io_read_full(fd, bytes, sizeof(bytes), &until);
+	int got = io_read_full(fd, bytes, hello_len, &until);
 	if (got <= 0)
 		return refuse_silence(c, got, "its hello");
 	enum answer answer = wire_get_hello(bytes, (uint32_t)o->max_length, &c->flow.plan);
@@ -128,17 +128,18 @@ static bool meet(struct connection *c)
 	}
 	unsigned char first[SESSION_LEN];
 	const char *why = "";
+	uint32_t hello_len = 0;
 	struct io_until until = { .deadline_ns = clk_mono_ns() + FIRST_BYTES_NS, .cancel = &c->server->stop };
 	int got = io_read_full(c->flow.fd, first, sizeof(first), &until);
 	if (got <= 0)
 		return refuse_silence(c, got, "before it said who it is");
-	switch (wire_get_session(first, (uint32_t)o->max_length, &c->flow.plan, &why)) {
+	switch (wire_get_session(first, (uint32_t)o->max_length, &c->flow.plan, &hello_len, &why)) {
 	case FIRST_PLAIN:
 		c->flow.plan.role = ROLE_RECEIVE;
 		c->flow.plan.verify = o->verify;
 		return true;
 	case FIRST_HELLO:
-		return agree(c);
+		return agree(c, hello_len);
 	default:
 		return refuse(c, "not a ttcp sender: it looks like ", why);
 	}

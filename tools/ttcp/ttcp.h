@@ -66,7 +66,8 @@ struct tally {
 
 enum {
 	SESSION_LEN = 8,  /* the course's session header; ours begins with the same two numbers */
-	HELLO_LEN = 84,   /* what follows them in a negotiated session */
+	HELLO_LEN = 84,   /* what follows them in a negotiated session ... */
+	HELLO_MAX = 256,  /* ... and how much a later version may say; what we do not know is passed over */
 	ANSWER_LEN = 12,
 	HEADER_LEN = 4,   /* in front of each block; also GO, END, STOP and each ack */
 	TALLY_LEN = 8 * 17 + TCPINFO_CONGESTION,
@@ -80,7 +81,7 @@ enum answer { ANSWER_OK, ANSWER_VERSION, ANSWER_MALFORMED, ANSWER_TOO_LONG, ANSW
 enum first_bytes { FIRST_PLAIN, FIRST_HELLO, FIRST_GARBAGE };
 void wire_put_session(unsigned char out[static SESSION_LEN], uint32_t blocks, uint32_t length);
 enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], uint32_t max_length, struct plan *out,
-				  const char **why);
+				  uint32_t *hello_len, const char **why);
 void wire_put_hello(unsigned char out[static SESSION_LEN + HELLO_LEN], const struct plan *p);
 enum answer wire_get_hello(const unsigned char in[static HELLO_LEN], uint32_t max_length, struct plan *out);
 void wire_put_answer(unsigned char out[static ANSWER_LEN], enum answer a);

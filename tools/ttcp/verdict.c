@@ -166,17 +166,22 @@ static bool is_receive_window(const struct evidence *e, char why[static VERDICT_
 	return true;
 }
 
+/* The kernel counts a send buffer as the limit only when everything in it has left. A buffer that is smaller than what the
+ * windows allow, at ends that have time to spare, is the limit as well. */
 static bool is_send_buffer(const struct evidence *e, char why[static VERDICT_TEXT])
 {
-	char buffer[UNITS_TEXT], rtt[UNITS_TEXT], most[UNITS_TEXT];
-	if (e->sndbuf_limited < MOST)
-		return false;
+	char buffer[UNITS_TEXT], rtt[UNITS_TEXT], most[UNITS_TEXT], cwnd[UNITS_TEXT], rate[UNITS_TEXT];
 	double allows = e->rtt_ns > 0 ? (double)e->send_buffer * 1e9 / (double)e->rtt_ns : 0;
+	bool is_smallest = e->mode != MODE_ACK && e->busy >= MOST && busiest_end(e) < MOST && e->send_buffer > 0 &&
+			   e->send_buffer < e->cwnd_bytes && (e->send_window == 0 || e->send_buffer < e->send_window) &&
+			   e->rate_Bps <= 2 * allows * (double)e->streams;
+	if (e->sndbuf_limited < MOST && !is_smallest)
+		return false;
 	snprintf(why, VERDICT_TEXT,
-		 "%d %% of the time the send buffer (%s as the kernel counts) was full of unacknowledged bytes; over an RTT of %s "
-		 "it can carry %s at most",
-		 percent(e->sndbuf_limited), units_size(buffer, e->send_buffer), units_duration(rtt, e->rtt_ns),
-		 units_rate(most, allows));
+		 "send buffer %s (as the kernel counts) / RTT %s = %s at most, measured %s, while the congestion window allowed %s; "
+		 "full %d %% of the time with everything sent",
+		 units_size(buffer, e->send_buffer), units_duration(rtt, e->rtt_ns), units_rate(most, allows),
+		 units_rate(rate, e->rate_Bps), units_size(cwnd, e->cwnd_bytes), percent(e->sndbuf_limited));
 	return true;
 }
 
@@ -184,11 +189,11 @@ static bool is_network(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	char cwnd[UNITS_TEXT], rtt[UNITS_TEXT], allows[UNITS_TEXT], rate[UNITS_TEXT], least[UNITS_TEXT];
 	double Bps = e->rtt_ns > 0 ? (double)e->streams * (double)e->cwnd_bytes * 1e9 / (double)e->rtt_ns : 0;
-	/* A window that allows several times the rate is not what holds it back. */
-	if (e->busy < MOST || Bps > 3 * e->rate_Bps)
+	/* A window that allows several times the rate is no limit, unless the ends idle: then packets queue on the way. */
+	if (e->busy < MOST || (Bps > 3 * e->rate_Bps && busiest_end(e) >= MOST))
 		return false;
 	snprintf(why, VERDICT_TEXT,
-		 "congestion window %s / RTT %s (at least %s) = %s, measured %s; %llu retransmits, %s; windows and processors had room",
+		 "congestion window %s / RTT %s (at least %s) = %s, measured %s; %llu retransmits, %s; the ends had room",
 		 units_size(cwnd, e->cwnd_bytes), units_duration(rtt, e->rtt_ns), units_duration(least, e->min_rtt_ns),
 		 units_rate(allows, Bps), units_rate(rate, e->rate_Bps), (unsigned long long)e->retransmits, e->congestion);
 	return true;

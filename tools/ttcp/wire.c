@@ -47,14 +47,16 @@ static const char *who_is_it(const unsigned char in[static SESSION_LEN])
 	return "not ttcp";
 }
 
-/* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: HELLO_LEN bytes follow.
- * FIRST_GARBAGE: *why says who it may be. */
+/* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow, HELLO_LEN
+ * to HELLO_MAX. FIRST_GARBAGE: *why says who it may be. */
 enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], uint32_t max_length, struct plan *out,
-				  const char **why)
+				  uint32_t *hello_len, const char **why)
 {
 	uint32_t count = be32_get(in), length = be32_get(in + 4);
-	if (count == HELLO_MAGIC && length == HELLO_LEN)
+	if (count == HELLO_MAGIC && length >= HELLO_LEN && length <= HELLO_MAX) {
+		*hello_len = length;
 		return FIRST_HELLO;
+	}
 	/* A real count and length have their top bits clear; text and foreign headers hardly ever do. */
 	if (count <= INT32_MAX && length >= 1 && length <= max_length) {
 		*out = (struct plan){ .role = ROLE_SEND, .mode = MODE_ACK, .length = length, .depth = 1,
