@@ -337,7 +337,9 @@ static _Noreturn void print_and_exit(int what, const struct arg_spec *spec)
 	default:
 		printf("%s (tcplab) " TCPLAB_VERSION "\n", spec->tool);
 	}
-	exit(fflush(stdout) == 0 ? 0 : 1);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		die("cannot write to standard output");
+	exit(0);
 }
 
 /* The table as getopt_long(3) wants it: its two strings, from our rows. */

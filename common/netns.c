@@ -96,8 +96,8 @@ int netns_enter(unsigned steps, struct netns_failure *why)
 const char *netns_step_name(enum netns_step step)
 {
 	static const char *const names[NETNS_STEPS] = {
-		[NETNS_USER] = "user namespace", [NETNS_IDS] = "id maps",	    [NETNS_MOUNT] = "mount namespace",
-		[NETNS_PID] = "PID namespace",	 [NETNS_NET] = "network namespace", [NETNS_LOOPBACK] = "loopback up",
+		[NETNS_USER] = "user namespace", [NETNS_IDS] = "id maps",           [NETNS_MOUNT] = "mount namespace",
+		[NETNS_PID] = "PID namespace",   [NETNS_NET] = "network namespace", [NETNS_LOOPBACK] = "loopback up",
 	};
 	return step < NETNS_STEPS ? names[step] : "?";
 }

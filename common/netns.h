@@ -11,9 +11,9 @@
  *	if (netns_enter(steps, &why) < 0)
  *		die("%s: %s", netns_step_name(why.step), errno_name(why.error));
  *
- * There is no way back out, and what succeeded before a failure stays: enter in a child process, or for good. Where it is
- * forbidden the step says so: EPERM by a security module or in a chroot (on Ubuntu 24.04 the user namespace can be entered
- * and the steps after it fail), ENOSPC where user.max_user_namespaces is 0 (user_namespaces(7)). */
+ * There is no way back out, and what succeeded before a failure stays: enter in a child process, or for good. Where it
+ * is forbidden the step says so: EPERM by a security module or in a chroot (on Ubuntu 24.04 the user namespace can be
+ * entered and the steps after it fail), ENOSPC where user.max_user_namespaces is 0 (user_namespaces(7)). */
 #ifndef TCPLAB_NETNS_H
 #define TCPLAB_NETNS_H
 
@@ -37,8 +37,8 @@ struct netns_failure {
 	int error; /* an errno value */
 };
 
-/* Does the steps whose bits are set, in their order. 0, or -1 at the first that fails: *why says which and the error, and
- * errno is the same. Does not block. */
+/* Does the steps whose bits are set, in their order. 0, or -1 at the first that fails: *why says which and the error,
+ * and errno is the same. Does not block. */
 MUST_USE int netns_enter(unsigned steps, struct netns_failure *why);
 
 /* "user namespace", "loopback up": for messages. */

@@ -89,7 +89,7 @@ int main(void)
 	test_nothing_to_do();
 	test_names();
 	CHECK_INT(in_child(refused), 0);
-	/* Under a sanitizer or in a container the chain may be forbidden: that is doctor's business, not this test's. */
+	/* Under a sanitizer or in a container the chain may be forbidden: doctor's business, not this test's. */
 	if (in_child(enter) == 0)
 		CHECK_INT(in_child(inside), 0);
 	return check_done();

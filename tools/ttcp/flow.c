@@ -179,30 +179,35 @@ static void set_means(struct tally *t, const struct path_mean *m)
 
 /* --- sending ----------------------------------------------------------------------------------------------------- */
 
-/* What one system call sends is cut from the image: whole framed blocks, or one block's beginning when a block is
- * longer than TTCP_IO, or (raw) bare payload. The pattern repeats every 16 bytes, so that the image serves any block. */
+/* Prepare some bytes in the image, send them one system call at a time, look around after each: that is the sender.
+ *
+ *     image   [ header | payload | header | payload | ... ]      whole blocks, at most TTCP_IO of payload
+ *                        ^at                          ^end       what is prepared and not yet sent
+ *
+ * A block longer than TTCP_IO is prepared in several parts, and raw mode has no headers. The pattern repeats every 16 bytes,
+ * so that the image serves any block; only --verify and --file fill it anew each time. */
 struct sender {
 	struct flow *f;
 	struct counters c;
 	struct mark from;
-	uint64_t now_ns;
+	uint64_t now_ns, moved_at_ns, look_at_ns;
 	bool warming_up, told_to_stop, source_ended;
 	unsigned char *image;
-	size_t image_blocks;   /* whole blocks in the image, at least 1 */
-	size_t image_payload;  /* payload bytes in it, at most TTCP_IO for one long block */
+	size_t at, end;
+	size_t block;          /* bytes of a block on the wire: header and payload; raw: 1 */
+	size_t image_blocks;   /* whole blocks that fit into the image; 0: a block is longer than that */
 	int image_fd;          /* for sendfile: the image, or the file that the user named; else -1 */
 	int source_fd;         /* raw: where payload is read from, or -1 */
-	uint64_t sent_blocks, sent_bytes;
+	uint64_t wire_bytes;   /* sent so far */
 	uint64_t *sent_at_ns;  /* ack mode: a ring of `depth` stamps */
 	unsigned char acks[1024];
 	size_t acks_len;
-	uint64_t look_at_ns;
 	struct path_mean path;
 };
 
-static size_t header_len(const struct plan *p)
+static uint64_t sent_blocks(const struct sender *s)
 {
-	return p->mode == MODE_RAW ? 0 : HEADER_LEN;
+	return s->wire_bytes / s->block;
 }
 
 static void fill_pattern(unsigned char *p, size_t n)
@@ -211,23 +216,31 @@ static void fill_pattern(unsigned char *p, size_t n)
 		p[i] = (unsigned char)pattern[i % PATTERN_LEN];
 }
 
+/* How many blocks one system call may carry: in ack mode as many as may be in flight, else what --write says. */
+static size_t blocks_for_a_call(const struct plan *p, size_t block)
+{
+	size_t most = (p->mode == MODE_ACK ? TTCP_IO : p->write_len) / block;
+	if (most == 0 && p->length <= TTCP_IO)
+		return 1;
+	return p->mode == MODE_ACK && most > p->depth ? p->depth : most;
+}
+
 static int make_image(struct sender *s)
 {
 	const struct plan *p = &s->f->plan;
-	size_t block = header_len(p) + p->length;
-	size_t most = p->mode == MODE_ACK ? TTCP_IO / block : p->write_len / block;
-	s->image_blocks = most < 1 ? 1 : p->mode == MODE_ACK && most > p->depth ? p->depth : most;
-	s->image_payload = p->mode == MODE_RAW ? p->write_len : s->image_blocks * p->length;
-	if (s->image_payload > TTCP_IO)
-		s->image_payload = TTCP_IO;
-	size_t len = p->mode == MODE_RAW ? s->image_payload : s->image_blocks * HEADER_LEN + s->image_payload;
-	s->image = xmalloc(len);
+	size_t len = p->write_len;
+	s->block = 1;
 	if (p->mode == MODE_RAW) {
+		s->image = xmalloc(len);
 		fill_pattern(s->image, len);
 	} else {
-		for (size_t i = 0; i < s->image_blocks; i++) {
-			be32_put(s->image + i * block, p->length);
-			fill_pattern(s->image + i * block + HEADER_LEN, s->image_blocks > 1 ? p->length : s->image_payload);
+		s->block = HEADER_LEN + p->length;
+		s->image_blocks = blocks_for_a_call(p, s->block);
+		len = s->image_blocks > 0 ? s->image_blocks * s->block : HEADER_LEN + TTCP_IO;
+		s->image = xmalloc(len);
+		for (size_t at = 0; at < len; at += s->block) {
+			be32_put(s->image + at, p->length);
+			fill_pattern(s->image + at + HEADER_LEN, s->image_blocks > 0 ? p->length : TTCP_IO);
 		}
 	}
 	if (!s->f->sendfile || s->source_fd >= 0)
@@ -250,149 +263,155 @@ static int open_source(struct sender *s)
 	return 0;
 }
 
-static void note_time(struct sender *s)
-{
-	s->now_ns = clk_mono_ns();
-	if (s->warming_up && s->now_ns >= s->from.at_ns + s->f->plan.omit_ns) {
-		s->warming_up = false;
-		s->from = mark_now(s->f, &s->c, s->now_ns);
-		s->path = (struct path_mean){ 0 };
-		memset(&s->f->block_rtt, 0, sizeof(s->f->block_rtt));
-	}
-}
-
-/* n bytes of the image from `at`: as many system calls as it takes, and one when all goes well. Payload is counted by
- * the caller in ack mode (when it is acknowledged), and here in the others. */
-static int put(struct sender *s, size_t at, size_t n)
-{
-	struct flow *f = s->f;
-	struct io_until until = patience(f, s->now_ns);
-	while (n > 0) {
-		off_t offset = (off_t)at;
-		bool own_file = s->source_fd >= 0;
-		ssize_t w = s->image_fd < 0 ? send(f->fd, s->image + at, n, MSG_NOSIGNAL)
-					    : sendfile(f->fd, s->image_fd, own_file ? NULL : &offset, n);
-		tracef("%s(%d, %zu) = %zd", s->image_fd < 0 ? "send" : "sendfile", f->fd, n, w);
-		s->c.calls++;
-		if (w < 0) {
-			if (io_is_over(&until))
-				return fail(f, "send");
-			continue;
-		}
-		if (w == 0 && own_file) {
-			s->source_ended = true;
-			return 0;
-		}
-		s->c.short_calls += (size_t)w < n;
-		if ((size_t)w < n)
-			until = patience(f, clk_mono_ns());
-		at += (size_t)w;
-		n -= (size_t)w;
-		if (f->plan.mode == MODE_RAW) {
-			s->c.bytes += (size_t)w;
-			s->sent_bytes += (size_t)w;
-		}
-	}
-	return 0;
-}
-
 static uint64_t blocks_left(const struct sender *s)
 {
-	uint64_t limit = s->f->plan.blocks, counted = s->sent_blocks - s->from.blocks;
+	uint64_t limit = s->f->plan.blocks, counted = sent_blocks(s) - s->from.blocks;
 	if (limit == 0 || s->warming_up)
 		return UINT64_MAX;
 	return limit > counted ? limit - counted : 0;
 }
 
-/* One block that is longer than the image's payload: its beginning with the header, then pieces without. */
-static int put_long_block(struct sender *s)
+static uint64_t raw_bytes_left(const struct sender *s)
 {
-	const struct plan *p = &s->f->plan;
-	size_t at = 0, header = HEADER_LEN;
-	for (uint64_t done = 0; done < p->length;) {
-		size_t n = p->length - done < s->image_payload ? (size_t)(p->length - done) : s->image_payload;
-		if (p->verify)
-			prng_fill(p->seed, s->sent_bytes + done, s->image + HEADER_LEN, n);
-		if (put(s, at, header + n) < 0)
-			return -1;
-		done += n;
-		at = HEADER_LEN;
-		header = 0;
-	}
-	return 0;
+	uint64_t limit = s->f->raw_bytes, counted = s->c.bytes - s->from.bytes;
+	if (limit == 0 || s->warming_up)
+		return UINT64_MAX;
+	return limit > counted ? limit - counted : 0;
 }
 
-static int put_short_blocks(struct sender *s, size_t n)
+static void prepare_blocks(struct sender *s)
 {
 	const struct plan *p = &s->f->plan;
-	size_t block = HEADER_LEN + p->length;
-	for (size_t i = 0; p->verify && i < n; i++)
-		prng_fill(p->seed, s->sent_bytes + i * p->length, s->image + i * block + HEADER_LEN, p->length);
-	return put(s, 0, n * block);
-}
-
-/* As many blocks in one call as the image has, the limit and (ack mode) the depth allow. */
-static int put_blocks(struct sender *s)
-{
-	const struct plan *p = &s->f->plan;
-	uint64_t n = blocks_left(s);
+	uint64_t first = sent_blocks(s), n = blocks_left(s);
 	n = n < s->image_blocks ? n : s->image_blocks;
-	if (p->mode == MODE_ACK) {
-		uint64_t room = p->depth - (s->sent_blocks - s->c.blocks);
-		n = n < room ? n : room;
-		for (uint64_t i = 0; i < n; i++)
-			s->sent_at_ns[(s->sent_blocks + i) % p->depth] = s->now_ns;
+	if (p->mode == MODE_ACK && n > p->depth - (first - s->c.blocks))
+		n = p->depth - (first - s->c.blocks);
+	for (uint64_t i = 0; i < n; i++) {
+		if (p->mode == MODE_ACK)
+			s->sent_at_ns[(first + i) % p->depth] = s->now_ns;
+		if (p->verify)
+			prng_fill(p->seed, (first + i) * p->length, s->image + i * s->block + HEADER_LEN, p->length);
 	}
-	if ((p->length > s->image_payload ? put_long_block(s) : put_short_blocks(s, n)) < 0)
-		return -1;
-	s->sent_blocks += n;
-	s->sent_bytes += n * p->length;
-	if (p->mode == MODE_STREAM) {
-		s->c.blocks += n;
-		s->c.bytes += n * p->length;
-	}
-	return 0;
+	s->at = 0;
+	s->end = (size_t)n * s->block;
 }
 
-/* raw: the next bytes, from memory, from the user's file, or (sendfile) without touching them. */
-static int put_raw(struct sender *s)
+/* The next part of one long block: the first has the header in front. */
+static void prepare_long_block(struct sender *s)
 {
-	size_t n = s->image_payload;
-	uint64_t limit = s->f->raw_bytes;
-	if (limit != 0 && !s->warming_up && limit - (s->c.bytes - s->from.bytes) < n)
-		n = (size_t)(limit - (s->c.bytes - s->from.bytes));
+	const struct plan *p = &s->f->plan;
+	uint64_t sent = s->wire_bytes % s->block, payload = sent > 0 ? sent - HEADER_LEN : 0;
+	size_t n = p->length - payload < TTCP_IO ? (size_t)(p->length - payload) : TTCP_IO;
+	if (sent == 0 && p->mode == MODE_ACK)
+		s->sent_at_ns[sent_blocks(s) % p->depth] = s->now_ns;
+	if (p->verify)
+		prng_fill(p->seed, sent_blocks(s) * p->length + payload, s->image + HEADER_LEN, n);
+	s->at = sent == 0 ? 0 : HEADER_LEN;
+	s->end = HEADER_LEN + n;
+}
+
+/* raw: from memory, from the user's file, or (sendfile) without touching the bytes. */
+static int prepare_raw(struct sender *s)
+{
+	uint64_t left = raw_bytes_left(s);
+	size_t n = left < s->f->plan.write_len ? (size_t)left : s->f->plan.write_len;
 	if (s->source_fd >= 0 && s->image_fd < 0) {
 		ssize_t r = read(s->source_fd, s->image, n);
-		uint64_t now_ns = clk_mono_ns();
-		s->c.source_wait_ns += now_ns - s->now_ns;
-		s->now_ns = now_ns;
-		if (r < 0)
+		s->c.source_wait_ns += clk_mono_ns() - s->now_ns;
+		if (r < 0 && errno != EINTR && errno != EAGAIN)
 			return fail(s->f, "read");
 		s->source_ended = r == 0;
-		n = (size_t)r;
+		n = r > 0 ? (size_t)r : 0;
+		s->moved_at_ns = clk_mono_ns(); /* a slow source is not a silent peer */
 	}
-	return put(s, 0, n);
+	s->at = 0;
+	s->end = n;
+	return 0;
 }
 
-/* Takes one ack at least, and all that have come with it. */
+static int prepare(struct sender *s)
+{
+	if (s->f->plan.mode == MODE_RAW)
+		return prepare_raw(s);
+	if (s->image_blocks > 0)
+		prepare_blocks(s);
+	else
+		prepare_long_block(s);
+	return 0;
+}
+
+/* Payload handed to the kernel; in ack mode take_acks counts instead. */
+static void count_sent(struct sender *s, size_t n)
+{
+	uint64_t partial;
+	s->wire_bytes += n;
+	switch (s->f->plan.mode) {
+	case MODE_RAW:
+		s->c.bytes += n;
+		break;
+	case MODE_STREAM:
+		partial = s->wire_bytes % s->block;
+		s->c.blocks = sent_blocks(s);
+		s->c.bytes = s->c.blocks * s->f->plan.length + (partial > HEADER_LEN ? partial - HEADER_LEN : 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* One system call for all that is prepared. What it did not take is left for the next round. */
+static int send_prepared(struct sender *s)
+{
+	struct flow *f = s->f;
+	size_t n = s->end - s->at;
+	off_t offset = (off_t)s->at;
+	bool own_file = s->source_fd >= 0;
+	ssize_t w = s->image_fd < 0 ? send(f->fd, s->image + s->at, n, MSG_NOSIGNAL)
+				    : sendfile(f->fd, s->image_fd, own_file ? NULL : &offset, n);
+	tracef("%s(%d, %zu) = %zd", s->image_fd < 0 ? "send" : "sendfile", f->fd, n, w);
+	s->c.calls++;
+	if (w < 0) {
+		struct io_until until = patience(f, s->moved_at_ns);
+		return io_is_over(&until) ? fail(f, "send") : 0;
+	}
+	if (w == 0 && own_file) {
+		s->source_ended = true;
+		s->at = s->end;
+		return 0;
+	}
+	s->c.short_calls += (size_t)w < n;
+	s->moved_at_ns = s->now_ns;
+	s->at += (size_t)w;
+	count_sent(s, (size_t)w);
+	return 0;
+}
+
+/* The end has come while something is prepared: of that only the rest of the block under way is sent. */
+static void drop_unneeded(struct sender *s)
+{
+	size_t begun = (size_t)(s->wire_bytes % s->block), rest = begun > 0 ? s->block - begun : 0;
+	if (rest < s->end - s->at)
+		s->end = s->at + rest;
+}
+
+/* One recv for the acks that are there; when there is none, the tick of io.h ends the wait and the next round looks again. */
 static int take_acks(struct sender *s)
 {
 	struct flow *f = s->f;
-	struct io_until until = patience(f, s->now_ns);
-	ssize_t n;
-	do {
-		n = recv(f->fd, s->acks + s->acks_len, sizeof(s->acks) - s->acks_len, 0);
-		tracef("recv(%d, acks) = %zd", f->fd, n);
-		s->c.calls++;
-		if (n < 0 && io_is_over(&until))
-			return fail(f, "receive ack");
-		if (n == 0)
-			return fail_as(f, EPROTO, "receive ack");
-	} while (n < 0);
-	s->acks_len += (size_t)n;
-
+	ssize_t n = recv(f->fd, s->acks + s->acks_len, sizeof(s->acks) - s->acks_len, 0);
+	tracef("recv(%d, acks) = %zd", f->fd, n);
+	s->c.calls++;
 	uint64_t now_ns = clk_mono_ns();
 	s->c.ack_wait_ns += now_ns - s->now_ns;
+	if (n < 0) {
+		struct io_until until = patience(f, s->moved_at_ns);
+		return io_is_over(&until) ? fail(f, "receive ack") : 0;
+	}
+	if (n == 0)
+		return fail_as(f, ECONNRESET, "receive ack: the receiver ended in the middle");
+	s->moved_at_ns = now_ns;
+	s->acks_len += (size_t)n;
+
 	size_t used = 0;
 	for (; s->acks_len - used >= HEADER_LEN; used += HEADER_LEN) {
 		uint32_t ack = be32_get(s->acks + used);
@@ -400,7 +419,7 @@ static int take_acks(struct sender *s)
 			s->told_to_stop = true;
 			continue;
 		}
-		if (ack != f->plan.length || s->c.blocks == s->sent_blocks)
+		if (ack != f->plan.length || s->c.blocks == sent_blocks(s))
 			return fail_as(f, EPROTO, "check ack");
 		hist_add(&f->block_rtt, now_ns - s->sent_at_ns[s->c.blocks % f->plan.depth]);
 		s->c.blocks++;
@@ -411,7 +430,7 @@ static int take_acks(struct sender *s)
 	return 0;
 }
 
-/* Now and then: how the path is, and (in a stream, where nothing else is read) whether the receiver sent a STOP or is
+/* Every LOOK_NS: how the path is, and (in a stream, where nothing else is read) whether the receiver sent a STOP or is
  * gone. */
 static int look(struct sender *s)
 {
@@ -427,39 +446,70 @@ static int look(struct sender *s)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : fail(s->f, "send");
 	if (n != sizeof(word) || be32_get(word) != WIRE_STOP)
-		return fail_as(s->f, EPROTO, "send");
+		return fail_as(s->f, ECONNRESET, "send: the receiver ended in the middle");
 	s->told_to_stop = true;
 	return 0;
 }
 
-static bool is_sent(const struct sender *s)
+/* What follows every system call: the clock, the published counters, the end of the warm-up, a look around. */
+static int look_around(struct sender *s)
 {
-	const struct flow *f = s->f;
-	uint64_t counted = s->c.bytes - s->from.bytes;
-	return s->told_to_stop || s->source_ended || is_told(f->stop) || blocks_left(s) == 0 ||
-	       (f->raw_bytes != 0 && !s->warming_up && counted >= f->raw_bytes) ||
-	       (f->plan.time_ns != 0 && !s->warming_up && s->now_ns - s->from.at_ns >= f->plan.time_ns);
+	s->now_ns = clk_mono_ns();
+	publish(s->f, &s->c);
+	if (s->warming_up && s->now_ns >= s->from.at_ns + s->f->plan.omit_ns) {
+		s->warming_up = false;
+		s->from = mark_now(s->f, &s->c, s->now_ns);
+		s->path = (struct path_mean){ 0 };
+		memset(&s->f->block_rtt, 0, sizeof(s->f->block_rtt));
+	}
+	return look(s);
+}
+
+static bool is_over(const struct sender *s)
+{
+	uint64_t limit_ns = s->f->plan.time_ns;
+	return s->told_to_stop || s->source_ended || is_told(s->f->stop) || blocks_left(s) == 0 || raw_bytes_left(s) == 0 ||
+	       (limit_ns != 0 && !s->warming_up && s->now_ns - s->from.at_ns >= limit_ns);
+}
+
+enum step { SEND, PREPARE, TAKE_ACKS, DONE };
+
+static enum step next_step(struct sender *s)
+{
+	const struct plan *p = &s->f->plan;
+	bool over = is_over(s), in_block = s->wire_bytes % s->block != 0;
+	if (over)
+		drop_unneeded(s);
+	if (s->at < s->end)
+		return SEND;
+	if (in_block)
+		return PREPARE; /* the next part of a long one */
+	uint64_t unanswered = p->mode == MODE_ACK ? sent_blocks(s) - s->c.blocks : 0;
+	if (!over && (p->mode != MODE_ACK || unanswered < p->depth))
+		return PREPARE;
+	return unanswered > 0 ? TAKE_ACKS : DONE;
 }
 
 static int send_all(struct sender *s)
 {
-	const struct plan *p = &s->f->plan;
-	while (!is_sent(s)) {
-		int rc = p->mode == MODE_RAW ? put_raw(s) : p->mode == MODE_STREAM ? put_blocks(s)
-			 : s->sent_blocks - s->c.blocks < p->depth		   ? put_blocks(s)
-										   : take_acks(s);
-		if (rc < 0 || look(s) < 0)
+	for (;;) {
+		int rc = 0;
+		switch (next_step(s)) {
+		case SEND:
+			rc = send_prepared(s);
+			break;
+		case PREPARE:
+			rc = prepare(s);
+			break;
+		case TAKE_ACKS:
+			rc = take_acks(s);
+			break;
+		case DONE:
+			return 0;
+		}
+		if (rc < 0 || look_around(s) < 0)
 			return -1;
-		publish(s->f, &s->c);
-		note_time(s);
 	}
-	while (p->mode == MODE_ACK && s->c.blocks < s->sent_blocks) {
-		if (take_acks(s) < 0)
-			return -1;
-		publish(s->f, &s->c);
-		note_time(s);
-	}
-	return s->f->error != 0 ? -1 : 0;
 }
 
 /* raw: the receiver's FIN after ours is all the confirmation there is. Bytes that come before it are not for us. */
@@ -536,7 +586,7 @@ void flow_send(struct flow *f)
 	begin(f);
 	s.sent_at_ns = xcalloc(f->plan.depth, sizeof(s.sent_at_ns[0]));
 	if (f->error == 0 && tune_sender(f) == 0 && open_source(&s) == 0 && make_image(&s) == 0) {
-		s.now_ns = clk_mono_ns();
+		s.now_ns = s.moved_at_ns = clk_mono_ns();
 		s.from = mark_now(f, &s.c, s.now_ns);
 		s.look_at_ns = s.now_ns + LOOK_NS;
 		int rc = send_all(&s);

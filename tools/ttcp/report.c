@@ -102,6 +102,7 @@ void summary_add(struct summary *s, const struct flow *f)
 	s->source_wait_ns += f->source_wait_ns;
 	s->send_buffer = f->send_buffer;
 	s->send_window = f->send_window;
+	s->has_source = f->file != NULL;
 }
 
 static void gather_evidence(struct summary *s, uint64_t rate_cap_Bps)
@@ -116,7 +117,7 @@ static void gather_evidence(struct summary *s, uint64_t rate_cap_Bps)
 		.sender_waited = share_of(t->cpu.waited_ns, t->elapsed_ns) / n,
 		.receiver_waited = share_of(s->receiver.cpu.waited_ns, s->receiver.elapsed_ns) / n,
 		.ack_wait = share_of(s->ack_wait_ns, t->elapsed_ns) / n,
-		.source_wait = share_of(s->source_wait_ns, t->elapsed_ns) / n,
+		.source_wait = share_of(s->source_wait_ns, t->elapsed_ns) / n, .has_source = s->has_source,
 		.busy = s->have_sender ? share_of(t->busy_ns, t->elapsed_ns) : -1,
 		.rwnd_limited = share_of(t->rwnd_limited_ns, t->elapsed_ns),
 		.sndbuf_limited = share_of(t->sndbuf_limited_ns, t->elapsed_ns),
@@ -248,7 +249,7 @@ struct row {
 struct watched {
 	struct meter meter;
 	struct tcpinfo info;
-	uint64_t cpu_ns;
+	uint64_t cpu_ns, done;
 };
 
 struct interval {
@@ -259,12 +260,15 @@ struct interval {
 	bool titled;
 };
 
-/* Payload that has left our hands for good: read by us, or acknowledged by the peer's kernel. */
-static uint64_t progress(const struct flow *f, const struct tcpinfo *info)
+/* Payload that has left our hands for good: read by us, or acknowledged by the peer's kernel. The queue is looked at a
+ * moment after the counter, and has block headers in it: never let the difference go back. */
+static uint64_t progress(const struct flow *f, struct watched *w)
 {
 	uint64_t moved = atomic_load_explicit(&f->moved, memory_order_relaxed);
 	bool sends_ahead = f->plan.role == ROLE_SEND && f->plan.mode != MODE_ACK;
-	return sends_ahead && info->send_queue < moved ? moved - info->send_queue : moved;
+	uint64_t queue = sends_ahead ? w->info.send_queue : 0;
+	w->done = max_u64(w->done, moved > queue ? moved - queue : 0);
+	return w->done;
 }
 
 /* Processor time of the flow's thread so far; 0 once it has ended. */
@@ -290,7 +294,7 @@ struct interval *interval_start(const struct run *r)
 	v->rows = xcalloc(v->n, sizeof(v->rows[0]));
 	for (size_t i = 0; i < v->n; i++) {
 		look(&r->flows[i], &v->watched[i].info);
-		meter_start(&v->watched[i].meter, v->start_ns, progress(&r->flows[i], &v->watched[i].info));
+		meter_start(&v->watched[i].meter, v->start_ns, progress(&r->flows[i], &v->watched[i]));
 	}
 	return v;
 }
@@ -310,7 +314,7 @@ static struct row take_row(const struct interval *v, struct watched *w, const st
 	look(f, &w->info);
 	uint64_t cpu_ns = cpu_of(f), cpu_before_ns = w->cpu_ns;
 	w->cpu_ns = cpu_ns;
-	struct meter_rate m = meter_tick(&w->meter, now_ns, progress(f, &w->info));
+	struct meter_rate m = meter_tick(&w->meter, now_ns, progress(f, w));
 	bool sending = f->plan.role == ROLE_SEND;
 	const struct tcpinfo *i = &w->info;
 	struct row row = {
@@ -331,7 +335,7 @@ static struct row take_row(const struct interval *v, struct watched *w, const st
 		.rate_Bps = m.per_s, .elapsed_ns = m.elapsed_ns,
 		.sender_cpu = cpu_ns > cpu_before_ns ? share_of(cpu_ns - cpu_before_ns, m.elapsed_ns) : -1,
 		.receiver_cpu = -1,
-		.ack_wait = -1, .source_wait = -1,
+		.ack_wait = -1, .source_wait = -1, .has_source = f->file != NULL,
 		.busy = share_of(i->busy_ns - before.busy_ns, m.elapsed_ns),
 		.rwnd_limited = share_of(i->rwnd_limited_ns - before.rwnd_limited_ns, m.elapsed_ns),
 		.sndbuf_limited = share_of(i->sndbuf_limited_ns - before.sndbuf_limited_ns, m.elapsed_ns),

@@ -65,15 +65,17 @@ static bool refuse(struct connection *c, const char *what, const char *why)
 	return false;
 }
 
-static bool refuse_silence(struct connection *c, int got, const char *where)
+/* `what` is missing, because the peer closed (got 0), or for the reason in errno. */
+static bool refuse_missing(struct connection *c, int got, const char *what)
 {
-	if (got == 0)
-		return refuse(c, "it closed ", where);
-	if (errno == EPROTO)
-		return refuse(c, "it closed in the middle of ", where);
 	char why[128];
-	snprintf(why, sizeof(why), "%s (%s)", where, errno_name(errno));
-	return refuse(c, errno == ETIMEDOUT ? "it kept silent " : "it was lost ", why);
+	if (got == 0)
+		snprintf(why, sizeof(why), "it closed before %s", what);
+	else if (errno == EPROTO)
+		snprintf(why, sizeof(why), "it closed in the middle of %s", what);
+	else
+		snprintf(why, sizeof(why), "no %s: %s (%s)", what, strerror(errno), errno_name(errno));
+	return refuse(c, "", why);
 }
 
 static bool set_congestion(struct connection *c, const struct plan *p)
@@ -92,13 +94,13 @@ static bool agree(struct connection *c, uint32_t hello_len)
 	struct io_until until = { .deadline_ns = clk_mono_ns() + FIRST_BYTES_NS, .cancel = &c->server->stop };
 	int got = io_read_full(fd, bytes, hello_len, &until);
 	if (got <= 0)
-		return refuse_silence(c, got, "its hello");
+		return refuse_missing(c, got, "its hello");
 	enum answer answer = wire_get_hello(bytes, (uint32_t)o->max_length, &c->flow.plan);
 	if (answer == ANSWER_OK && !set_congestion(c, &c->flow.plan))
 		answer = ANSWER_CONGESTION;
 	wire_put_answer(reply, answer);
 	if (io_write_full(fd, reply, sizeof(reply), &until) < 0)
-		return refuse_silence(c, -1, "before our answer");
+		return refuse_missing(c, -1, "reader for our answer");
 	if (answer != ANSWER_OK)
 		return refuse(c, "", wire_answer_text(answer));
 	if (c->flow.plan.role == ROLE_PROBE)
@@ -109,7 +111,7 @@ static bool agree(struct connection *c, uint32_t hello_len)
 	until.deadline_ns = clk_mono_ns() + GO_NS;
 	got = io_read_full(fd, bytes, HEADER_LEN, &until);
 	if (got <= 0)
-		return refuse_silence(c, got, "before the first block");
+		return refuse_missing(c, got, "its GO");
 	if (be32_get(bytes) != WIRE_GO)
 		return refuse(c, "", "it did not begin as agreed");
 	/* From here on the plan says what this end does. */
@@ -132,7 +134,7 @@ static bool meet(struct connection *c)
 	struct io_until until = { .deadline_ns = clk_mono_ns() + FIRST_BYTES_NS, .cancel = &c->server->stop };
 	int got = io_read_full(c->flow.fd, first, sizeof(first), &until);
 	if (got <= 0)
-		return refuse_silence(c, got, "before it said who it is");
+		return refuse_missing(c, got, "its first bytes");
 	switch (wire_get_session(first, (uint32_t)o->max_length, &c->flow.plan, &hello_len, &why)) {
 	case FIRST_PLAIN:
 		c->flow.plan.role = ROLE_RECEIVE;
@@ -141,7 +143,7 @@ static bool meet(struct connection *c)
 	case FIRST_HELLO:
 		return agree(c, hello_len);
 	default:
-		return refuse(c, "not a ttcp sender: it looks like ", why);
+		return refuse(c, "not a ttcp sender: its first bytes are those of ", why);
 	}
 }
 
@@ -158,6 +160,21 @@ static bool join_session(struct connection *c)
 	bool is_part = s->session == c->flow.plan.session;
 	pthread_mutex_unlock(&s->lock);
 	return is_part;
+}
+
+/* Some foreign first bytes (iperf2's) pass for a plain session; then the first block gives the sender away. */
+static bool is_foreign(const struct flow *f)
+{
+	return !f->plan.negotiated && f->plan.mode == MODE_ACK && f->error == EPROTO && f->mine.bytes == 0;
+}
+
+/* The session that -1 waits for was none: wait for another. */
+static void leave_session(struct connection *c, bool is_part)
+{
+	pthread_mutex_lock(&c->server->lock);
+	if (is_part && c->server->n_session == 0)
+		c->server->expected = 0;
+	pthread_mutex_unlock(&c->server->lock);
 }
 
 static void account(struct connection *c, bool is_part)
@@ -214,6 +231,11 @@ static void serve(struct connection *c)
 		flow_send(f);
 	} else {
 		flow_receive(f);
+	}
+	if (is_foreign(f)) {
+		leave_session(c, is_part);
+		refuse(c, "not a ttcp sender: ", "its first block has not the announced length (iperf2 begins like this)");
+		return;
 	}
 	if (f->plan.role != ROLE_PROBE)
 		report(c);
@@ -374,7 +396,7 @@ static void loop(struct server *s)
 /* The total of everything served. With more than one session the time is from the first's beginning to the last's end. */
 static void print_total(struct server *s)
 {
-	summary_judge(&s->total, 0);
+	summary_judge(&s->total, s->total.plan.rate_Bps);
 	if (s->n_session < s->n_served && s->last_ns > s->first_ns) {
 		s->total.elapsed_ns = s->last_ns - s->first_ns;
 		s->total.rate_Bps = (double)s->total.bytes * 1e9 / (double)s->total.elapsed_ns;

@@ -62,7 +62,7 @@ static size_t parse_list(const char *option, const char *text, uint64_t max, uin
 {
 	char word[32];
 	size_t n = 0;
-	while (*text != '\0') {
+	do {
 		size_t len = strcspn(text, ",");
 		snprintf(word, sizeof(word), "%.*s", (int)len, text);
 		if (n == LIST_MAX || !units_parse_size(word, &out[n]) || out[n] == 0 || out[n] > max) {
@@ -72,7 +72,7 @@ static size_t parse_list(const char *option, const char *text, uint64_t max, uin
 		}
 		n++;
 		text += len + (text[len] == ',');
-	}
+	} while (*text != '\0');
 	qsort(out, n, sizeof(out[0]), compare_u64);
 	return n;
 }

@@ -138,6 +138,7 @@ struct evidence {
 	double sender_cpu, receiver_cpu;            /* of one stream's thread: 1 is a whole processor */
 	double sender_waited, receiver_waited;      /* ready to run, but others had the processor */
 	double ack_wait, source_wait;
+	bool has_source;                            /* payload is read from a file or a pipe */
 	double busy, rwnd_limited, sndbuf_limited;
 	uint64_t rtt_ns, min_rtt_ns, cwnd_bytes, pacing_Bps, retransmits;
 	uint64_t send_buffer, send_window, rate_cap_Bps;
@@ -215,6 +216,7 @@ struct summary {
 	struct tally sender, receiver; /* sums; rtt, windows and the limited times are means over the streams */
 	bool have_sender, have_receiver;
 	uint64_t ack_wait_ns, source_wait_ns, send_buffer, send_window;
+	bool has_source;
 	struct evidence evidence;
 	enum limit limited_by;
 	char why[VERDICT_TEXT];

@@ -121,7 +121,8 @@ static bool is_application(const struct evidence *e, char why[static VERDICT_TEX
 		snprintf(why, VERDICT_TEXT, "%d %% of the time the sender waited for its input", percent(e->source_wait));
 		return true;
 	}
-	if (e->mode == MODE_ACK || e->busy < 0 || e->busy >= MOST || busiest_end(e) >= FULL)
+	/* Payload from memory is always there; only a file or a pipe can run dry. */
+	if (!e->has_source || e->busy < 0 || e->busy >= MOST || busiest_end(e) >= FULL)
 		return false;
 	snprintf(why, VERDICT_TEXT, "%d %% of the time there was nothing to send or to acknowledge", percent(1 - e->busy));
 	return true;

@@ -34,17 +34,11 @@ static const char *who_is_it(const unsigned char in[static SESSION_LEN])
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (memcmp(in, known[i].first, strlen(known[i].first)) == 0)
 			return known[i].name;
-	/* iperf 2.1: flag words with the top bits set, then a thread count or a length; iperf3: a cookie in base 32. */
-	bool is_cookie = true, is_zero = true;
-	for (int i = 0; i < SESSION_LEN; i++) {
-		is_cookie = is_cookie && (islower(in[i]) || isdigit(in[i]));
-		is_zero = is_zero && in[i] == 0;
-	}
-	if (is_cookie)
-		return "iperf3";
-	if (is_zero || (in[0] & 0xC0) != 0)
-		return "not ttcp; iperf2 and nuttcp use this port as well";
-	return "not ttcp";
+	/* iperf3 begins with a cookie of lower-case letters and digits. */
+	for (int i = 0; i < SESSION_LEN; i++)
+		if (!islower(in[i]) && !isdigit(in[i]))
+			return "nobody we know (iperf2 and nuttcp use this port as well)";
+	return "iperf3";
 }
 
 /* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow, HELLO_LEN

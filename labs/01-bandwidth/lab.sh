@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# 01-bandwidth - how fast is TCP here, and who decides? Each copy of the data has its price.
+#
+# tier: any
+# summary: How fast TCP can go on this machine, what each copy of the data costs, and why gigabit ends at 118 MB/s.
+
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=../lib/lab.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/lab.sh"
+
+rounds=5
+size=256M
+
+main() {
+	lab_start "$@"
+	need ttcp dd
+
+	beat predict
+	say 'ttcp sends from its own memory, over loopback. Then dd makes the bytes, and ttcp gets them through a pipe:' \
+		'    ttcp -t HOST --mode raw' \
+		'    dd if=/dev/zero | ttcp -t HOST --mode raw --file -'
+	predict pipe 'The first is 100 %. How many percent of its rate does the second reach?'
+	predict gigabit 'Gigabit Ethernet moves 125 MB/s. How many MB/s of a file, at best, in TCP with the usual 1500-byte packets?'
+
+	beat run 'who decides the rate?'
+	serve peer 'ttcp -r --bind 127.0.0.1 -p 0'
+	run_bottleneck "$PORT"
+	beat run 'copies'
+	serve sink 'ttcp -r --bind 127.0.0.1 -p 0 --mode raw --json > sink.json'
+	run_copies "$PORT"
+	beat run 'a file, cold and cached'
+	run_file "$PORT"
+
+	beat observe
+	observe_rates
+	observe_headers
+
+	beat explain
+	explain
+
+	beat verdict
+	judge
+	verdict
+}
+
+# --- run ---
+
+run_bottleneck() {
+	local to="ttcp -t 127.0.0.1 -p $1 --mode stream --time 0.5"
+	measure default "$to"
+	limited default
+	measure two-streams "$to -P 2"
+	limited two-streams
+	if grep -qw reno /proc/sys/net/ipv4/tcp_allowed_congestion_control; then
+		measure reno "$to --congestion reno"
+		limited reno
+	else
+		say 'left out: --congestion reno, which tcp_allowed_congestion_control refuses here'
+	fi
+}
+
+limited() {
+	local time sender receiver
+	time=$(field "$1.json" elapsed_ns)
+	sender=$(calc "100 * ($(field "$1.json" cpu_user_ns) + $(field "$1.json" cpu_sys_ns)) / $time" %.0f)
+	receiver=$(calc "100 * ($(field "$1.json" remote_cpu_user_ns) + $(field "$1.json" remote_cpu_sys_ns)) / $time" %.0f)
+	say "    $(MBps "$(field "$1.json" rate_Bps)") MB/s with $(field "$1.json" congestion), limited by $(field "$1.json" \
+		limited_by); processor: sender $sender %, receiver $receiver %"
+}
+
+# The two take turns, so that whatever else the machine does touches both.
+run_copies() {
+	local to="ttcp -t 127.0.0.1 -p $1 --mode raw" round
+	for ((round = 1; round <= rounds; round++)); do
+		measure "memory-$round" "$to --bytes $size"
+		note memory
+		measure "pipe-$round" "dd if=/dev/zero bs=64K count=4096 status=none | $to --file -"
+		note pipe
+	done
+	if nc -h 2>&1 | grep -q OpenBSD; then
+		run "dd if=/dev/zero bs=64K count=4096 status=none | nc -N 127.0.0.1 $1"
+		note nc
+	else
+		say 'left out: nc, because OpenBSD netcat (Debian: netcat-openbsd) is not installed'
+	fi
+}
+
+# Not zeros: some file systems store those without storing them.
+run_file() {
+	local to="ttcp -t 127.0.0.1 -p $1 --mode raw --file big"
+	if [[ $(df -Pk . | awk 'NR == 2 { print $4 }') -lt 1048576 ]]; then
+		say "left out: less than 1 GiB is free in ${TMPDIR:-/tmp}"
+		return
+	fi
+	run 'dd if=/dev/urandom of=big bs=1M count=256 conv=fdatasync status=none'
+	if [[ $(stat -f -c %T .) == tmpfs ]]; then
+		say "left out: the cold file, because ${TMPDIR:-/tmp} is memory (tmpfs) and has no disk to be cold on"
+	else
+		say '(a copy of nothing that only tells the kernel to forget the pages of the file: posix_fadvise(2), DONTNEED)'
+		run 'dd of=big oflag=nocache conv=notrunc,fdatasync count=0 status=none'
+		measure cold "$to"
+		note cold
+	fi
+	measure cached "$to"
+	note cached
+	measure sendfile "$to --sendfile"
+	note sendfile
+}
+
+# --- observe ---
+
+declare -A rates=()
+transfers=0
+counted=0
+
+# One receiver counts for all senders, nc among them: its last record is about the transfer that has just ended.
+note() {
+	local rate
+	rate=$(field sink.json rate_Bps connection)
+	rates[$1]+=" $rate"
+	transfers=$((transfers + 1))
+	counted=$((counted + $(field sink.json bytes connection)))
+	say "    $(MBps "$rate") MB/s"
+}
+
+MBps() {
+	calc "$1 / 1e6" %.0f
+}
+
+observe_rates() {
+	say "$(printf '%-40s %s' 'from where the bytes come' 'copies    MB/s')"
+	row memory 2 'own memory: send, recv'
+	row sendfile 1 'cached file, sendfile: recv'
+	row cached 3 'cached file: read, send, recv'
+	row cold 3 'cold file: the disk first, then the same'
+	row pipe 4 'dd | ttcp: write, read, send, recv'
+	row nc 4 'dd | nc: the same, another program'
+	local name
+	for name in default two-streams reno; do
+		[[ ! -e $name.json ]] || figure "stream_${name//-/_}_Bps" "$(field "$name.json" rate_Bps)" B/s
+	done
+	percent=$(calc "100 * $(rate pipe) / $(rate memory)" %.3g)
+	figure pipe_percent "$percent" %
+	measured pipe "$percent %"
+	cold_was_slower
+}
+
+# rate NAME: the median of what was noted; null when nothing was.
+rate() {
+	local values
+	read -ra values <<<"${rates[$1]:-null}"
+	median "${values[@]}"
+}
+
+row() {
+	[[ -n ${rates[$1]:-} ]] || return 0
+	figure "$1_Bps" "$(rate "$1")" B/s
+	say "$(printf '%-40s %4d %8.0f' "$3" "$2" "$(MBps "$(rate "$1")")")"
+}
+
+cold_was_slower() {
+	[[ -n ${rates[cold]:-} ]] || return 0
+	if holds "$(rate cold) < 0.8 * $(rate cached)"; then
+		say "Cold is $(calc "$(rate cached) / $(rate cold)" %.1f) times slower than cached: the disk decides."
+	else
+		say 'Cold was not slower than cached. On a virtual machine the host may have kept the file in its own memory.'
+	fi
+}
+
+# What a packet carries: what fits into it, less the IP and the TCP header, less the timestamps that Linux puts into each.
+observe_headers() {
+	gigabit=$(calc '125 * (1500 - 20 - 20 - 12) / (8 + 14 + 1500 + 4 + 12)' %.1f)
+	figure gigabit_MBps "$gigabit" MB/s
+	figure transfers "$transfers" 1
+	figure received_bytes "$counted" B
+	say 'A packet on Ethernet carries 1500 - 20 (IP) - 20 (TCP) - 12 (timestamps) = 1448 bytes of the file, and takes the' \
+		'time of 8 (preamble) + 14 (header) + 1500 + 4 (checksum) + 12 (gap) = 1538: 125 MB/s x 1448 / 1538 ='" $gigabit MB/s."
+	measured gigabit "$gigabit MB/s"
+}
+
+# --- explain ---
+
+explain() {
+	say 'On loopback there is no wire: what takes the time is the processor, and most of its work is copying. From own' \
+		'memory each byte is copied twice, by send into the kernel and by recv out of it. The pipe adds two: dd writes into' \
+		'it, ttcp reads out of it. And /dev/zero is a fifth pass, which clears dd'\''s buffer each time. Counting promises' \
+		"2/4 or 2/5 of the rate; measured were $percent %. Copies run in parallel on several processors, and wake-ups cost too: it" \
+		'is the order that counting gets right. The fix is not a faster pipe but no pipe: let the sender read the file.' \
+		'sendfile saves a copy more and is not always faster, because it pays for each page instead.' \
+		'On gigabit none of this shows: 118 MB/s is what one slow core copies in its sleep, and the wire decides.' \
+		'' \
+		'In the source: put_raw() and put() in tools/ttcp/flow.c are the sender, verdict() in tools/ttcp/verdict.c says' \
+		'"limited by". Headers: RFC 9293 3.1, RFC 7323 3.2 (timestamps), IEEE 802.3 3.1.1.'
+	[[ $(field default.json congestion) != bbr* || ! -e reno.json ]] || explain_bbr
+}
+
+explain_bbr() {
+	local bbr reno
+	bbr=$(MBps "$(field default.json rate_Bps)")
+	reno=$(MBps "$(field reno.json rate_Bps)")
+	say "The default congestion control here is bbr, which gives each packet its time, even on loopback: $bbr MB/s. With" \
+		"reno, which does not, it was $reno MB/s."
+}
+
+# --- verdict ---
+
+judge() {
+	claim 'own memory is at least 1.2 times as fast as the way through a pipe' "$(rate memory) >= 1.2 * $(rate pipe)"
+	claim "the receiver counted every byte of the $transfers transfers" "$counted == $transfers * 256 * 1024 * 1024"
+	claim 'the headers leave 117.7 of the 125 MB/s of gigabit' "$gigabit == 117.7"
+}
+
+main "$@"

@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# record.sh - what a lab shows and what it keeps. Sourced by lab.sh.
+#
+# Everything that is shown goes through _show, so that the transcript cannot miss a line. Everything that is measured goes
+# through _record, one JSON object a line, schema tcplab.lab/1:
+#
+#	start        lab, summary, tier, kernel, cpus, cpu, protection
+#	prediction   name, question, answer (null: none was given)
+#	command      line, status, elapsed_ns
+#	figure       name, value, unit
+#	claim        claim, holds
+#	total        lab, verdict, why, each figure under its own name, prediction - always the last one
+#	error        op, object, errno, message - instead of total, when a signal ended the lab
+#
+# The evidence bundle, the directory given with --evidence:
+#
+#	environment.txt    kernel, processors, load, versions, and which protection against left-overs was in use
+#	sysctls.txt        what was set in /proc/sys/net
+#	predictions.json   the prediction records, written before anything ran
+#	transcript.txt     what was shown
+#	lab.json           all records
+#	verdict.json       the last one alone
+#	results/           what the tools reported: their --json output, and the logs of servers
+
+LAB_EVIDENCE=''                  # the bundle; without --evidence it is made all the same, and thrown away
+LAB_TRANSCRIPT=/dev/null         # where these two lie, once there is a bundle
+LAB_RECORDS=/dev/null
+LAB_HUMAN=1                      # the descriptor for people; with --json that is 2
+LAB_PREFIX=''                    # with --tap: "# "
+
+# --- showing ---
+
+# Shows standard input.
+_show() {
+	local line
+	while IFS= read -r line || [[ -n $line ]]; do
+		printf '%s%s\n' "${line:+$LAB_PREFIX}" "$line" >&"$LAB_HUMAN"
+		printf '%s\n' "$line" >>"$LAB_TRANSCRIPT"
+	done
+}
+
+# say [TEXT...]: each argument is a line.
+say() {
+	printf '%s\n' "$@" | _show
+}
+
+# --- records ---
+
+# json_string TEXT: quoted and escaped.
+json_string() {
+	local text=$1
+	text=${text//\\/\\\\}
+	text=${text//\"/\\\"}
+	text=${text//$'\n'/\\n}
+	text=${text//$'\t'/\\t}
+	printf '"%s"' "${text//[[:cntrl:]]/ }"
+}
+
+# json_number TEXT: TEXT where JSON takes it for a number, otherwise null.
+json_number() {
+	if [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]]; then
+		printf '%s' "$1"
+	else
+		printf 'null'
+	fi
+}
+
+# _record KIND MEMBERS: MEMBERS is JSON, "key":value,...
+_record() {
+	local line="{\"schema\":\"tcplab.lab/1\",\"record\":\"$1\",$2}"
+	printf '%s\n' "$line" >>"$LAB_RECORDS"
+	[[ $LAB_FORMAT != json ]] || printf '%s\n' "$line"
+	case $1 in
+	prediction) printf '%s\n' "$line" >>"$LAB_EVIDENCE/predictions.json" ;;
+	total | error) [[ ! -d $LAB_EVIDENCE ]] || printf '%s\n' "$line" >"$LAB_EVIDENCE/verdict.json" ;;
+	esac
+}
+
+_record_start() {
+	local members
+	members="\"lab\":$(json_string "$LAB_NAME"),\"summary\":$(json_string "$LAB_SUMMARY"),\"tier\":\"$LAB_TIER\""
+	members+=",\"kernel\":$(json_string "$(uname -r)"),\"cpus\":$(nproc),\"cpu\":$(json_string "$(_cpu_model)")"
+	_record start "$members,\"protection\":$(json_string "$LAB_PROTECTION")"
+}
+
+# --- the evidence bundle ---
+
+_open_evidence() {
+	LAB_EVIDENCE=${LAB_EVIDENCE:-$LAB_DIR/evidence}
+	mkdir -p "$LAB_EVIDENCE/results"
+	LAB_TRANSCRIPT=$LAB_EVIDENCE/transcript.txt
+	LAB_RECORDS=$LAB_EVIDENCE/lab.json
+	# What an earlier run left here would pass for this one's.
+	rm -f -- "$LAB_EVIDENCE"/{verdict,predictions}.json "$LAB_EVIDENCE"/results/*.{json,log}
+	: >"$LAB_TRANSCRIPT"
+	: >"$LAB_RECORDS"
+	: >"$LAB_EVIDENCE/predictions.json"
+	_environment >"$LAB_EVIDENCE/environment.txt" 2>/dev/null
+	_sysctls >"$LAB_EVIDENCE/sysctls.txt"
+}
+
+# At the end, whatever the end is.
+_keep_results() {
+	local file
+	for file in "$LAB_DIR"/work/*.json "$LAB_DIR"/work/*.log; do
+		[[ ! -s $file ]] || cp -- "$file" "$LAB_EVIDENCE/results/"
+	done
+}
+
+_cpu_model() {
+	sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | sed -n 1p
+}
+
+_environment() {
+	echo "lab:          $LAB_NAME"
+	echo "date:         $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+	echo "user:         $LAB_USER"
+	echo "protection:   $LAB_PROTECTION"
+	echo "kernel:       $(uname -srvm)"
+	echo "system:       $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)"
+	echo "processors:   $(nproc), $(_cpu_model)"
+	echo "memory:       $(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
+	echo "load average: $(cat /proc/loadavg)"
+	echo "clock source: $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+	echo "lo mtu:       $(cat /sys/class/net/lo/mtu)"
+	echo "tools:        ${TCPLAB_BIN:-none}"
+	echo "ttcp:         $(ttcp --version | sed -n 1p)"
+	echo "bash:         $BASH_VERSION"
+	echo "libc:         $(getconf GNU_LIBC_VERSION || echo unknown)"
+	echo "util-linux:   $(unshare --version)"
+	echo "coreutils:    $(dd --version | sed -n 1p)"
+	echo "nc:           $(nc -h 2>&1 | sed -n 1p)"
+	echo "ss:           $(ss -V)"
+}
+
+# What labs depend on. A name that this kernel or this namespace does not have is left out.
+_sysctls() {
+	local name
+	cd /proc/sys/net || return
+	for name in core/{{r,w}mem_{default,max},somaxconn,netdev_max_backlog,default_qdisc,busy_{poll,read}} \
+		ipv4/{ip_local_port_range,ip_local_reserved_ports} \
+		ipv4/tcp_{congestion_control,available_congestion_control,allowed_congestion_control} \
+		ipv4/tcp_{rmem,wmem,mem,moderate_rcvbuf,adv_win_scale,notsent_lowat,limit_output_bytes,autocorking} \
+		ipv4/tcp_{window_scaling,timestamps,sack,ecn,slow_start_after_idle,no_metrics_save,mtu_probing,base_mss} \
+		ipv4/tcp_{syn_retries,synack_retries,syn_linear_timeouts,syncookies,max_syn_backlog,abort_on_overflow} \
+		ipv4/tcp_{retries1,retries2,orphan_retries,keepalive_time,keepalive_intvl,keepalive_probes} \
+		ipv4/tcp_{fin_timeout,tw_reuse,max_tw_buckets,fastopen} ipv6/bindv6only; do
+		[[ ! -r $name ]] || printf 'net.%s = %s\n' "${name//\//.}" "$(tr '\t' ' ' <"$name")"
+	done
+}

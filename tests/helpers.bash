@@ -1,0 +1,189 @@
+# helpers.bash - what the bats files share; `load helpers`, or `load ../helpers` from a folder below.
+#
+#	start_server "$TCPLAB_BIN/ttcp" -r -p 0      runs it in the background and waits until it listens
+#	"$TCPLAB_BIN/ttcp" -t 127.0.0.1 -p "$PORT" --json | field bytes
+#
+# The processes started here, and no others, are ended by teardown: a file with a teardown of its own calls
+# stop_servers in it. Tests write into $BATS_TEST_TMPDIR only.
+
+bats_require_minimum_version 1.5.0 # for `run -N`: the exit status is N
+
+TCPLAB_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The binaries under test. The same files test another build: TCPLAB_BIN=build/asan/bin, or MODE=asan.
+TCPLAB_BIN=$(realpath -m "${TCPLAB_BIN:-$TCPLAB_ROOT/build/${MODE:-release}/bin}")
+export TCPLAB_BIN
+
+# Debian keeps tc and nft where an ordinary user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
+# All live servers, and the last one started: its pid, port, stdout and stderr. SERVER_STATUS: the last one that ended.
+SERVER_PIDS=()
+SERVER_PID='' PORT='' SERVER_OUT='' SERVER_LOG='' SERVER_STATUS=''
+declare -A SERVER_LOG_OF=()
+OPEN_FOLDER=''
+
+# start_server CMD...: returns when CMD has printed its "listening on" line. A CMD that ends before that, or says
+# nothing for ten seconds, fails the test with its log. Not for `run`: the variables would stay in its subshell.
+start_server() {
+	SERVER_LOG=$(mktemp "$BATS_TEST_TMPDIR/server.XXXXXX.log")
+	SERVER_OUT=${SERVER_LOG%.log}.out
+	# bats waits for whoever holds its fd 3
+	"$@" >"$SERVER_OUT" 2>"$SERVER_LOG" 3>&- &
+	SERVER_PID=$!
+	SERVER_PIDS+=("$SERVER_PID")
+	SERVER_LOG_OF[$SERVER_PID]=$SERVER_LOG
+	if ! wait_until is_listening_or_dead || ! is_listening; then
+		echo "start_server: no 'listening on' line from: $*"
+		show_log "$SERVER_LOG"
+		return 1
+	fi
+	local line
+	line=$(grep -m 1 'listening on ' "$SERVER_LOG")
+	PORT=${line% (udp)}
+	PORT=${PORT##*:}
+}
+
+is_listening() {
+	grep -q 'listening on ' "$SERVER_LOG"
+}
+
+is_listening_or_dead() {
+	is_listening || has_ended "$SERVER_PID"
+}
+
+# wait_until CMD...: tries CMD every 20 ms for at most ten seconds; 1 if it never succeeded.
+wait_until() {
+	local tries
+	for ((tries = 0; tries < 500; tries++)); do
+		"$@" && return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+# stop_server [PID]: SIGTERM to the last server, or to PID; leaves its exit status in $SERVER_STATUS. Fails when it had
+# to be killed, and when a sanitizer found something.
+stop_server() {
+	local pid=${1:-$SERVER_PID}
+	kill -TERM "$pid" 2>/dev/null || true
+	wait_server "$pid"
+}
+
+# wait_server [PID]: for a server that ends by itself; otherwise as stop_server.
+# shellcheck disable=SC2034 # SERVER_STATUS is for the tests to read
+wait_server() {
+	local pid=${1:-$SERVER_PID} result=0 left=()
+	local log=${SERVER_LOG_OF[$pid]}
+	if ! wait_until has_ended "$pid"; then
+		echo "server $pid does not end: killed"
+		kill -KILL "$pid" 2>/dev/null || true
+		result=1
+	fi
+	SERVER_STATUS=0
+	wait "$pid" || SERVER_STATUS=$?
+	local other
+	for other in "${SERVER_PIDS[@]}"; do
+		[ "$other" = "$pid" ] || left+=("$other")
+	done
+	SERVER_PIDS=("${left[@]}")
+	if grep -qE 'Sanitizer|runtime error:' "$log"; then
+		echo "a sanitizer reported an error"
+		result=1
+	fi
+	[ $result -eq 0 ] || show_log "$log"
+	return $result
+}
+
+# bash waits for its children at once and keeps their status: the number is gone as soon as the process is.
+has_ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# For teardown: every server that is left, those first that were started last; and the open folder.
+stop_servers() {
+	local result=0
+	[ -z "$OPEN_FOLDER" ] || rm -r "$OPEN_FOLDER"
+	OPEN_FOLDER=''
+	while [ ${#SERVER_PIDS[@]} -gt 0 ]; do
+		stop_server "${SERVER_PIDS[-1]}" || result=1
+	done
+	return $result
+}
+
+teardown() {
+	stop_servers
+}
+
+show_log() {
+	echo "--- $1"
+	cat "$1"
+	echo "---"
+}
+
+# field KEY [RECORD]: a top-level field of the last record of that kind ("total" if not given) in the NDJSON on stdin.
+# Strings come without their quotes, objects and arrays as they stand. Fails when there is no such record or field.
+field() {
+	awk -v key="$1" -v record="${2:-total}" '
+		# Cuts one object into its members, "key":value, at the commas that are neither nested nor quoted.
+		function members(line, member,    i, c, n, depth, quoted, text) {
+			for (i = 1; i <= length(line); i++) {
+				c = substr(line, i, 1)
+				if (quoted && c == "\\") {
+					text = text c substr(line, ++i, 1)
+					continue
+				}
+				if (c == "\"")
+					quoted = !quoted
+				if (!quoted && (c == "}" || c == "]"))
+					depth--
+				if (depth == 0 || (depth == 1 && !quoted && c == ",")) {
+					if (text != "")
+						member[++n] = text
+					text = ""
+				} else {
+					text = text c
+				}
+				if (!quoted && (c == "{" || c == "["))
+					depth++
+			}
+			return n
+		}
+		index($0, "\"record\":\"" record "\"") { last = $0 }
+		END {
+			n = members(last, member)
+			for (i = 1; i <= n; i++) {
+				if (index(member[i], "\"" key "\":") != 1)
+					continue
+				value = substr(member[i], length(key) + 4)
+				gsub(/^"|"$/, "", value)
+				print value
+				exit 0
+			}
+			exit 1
+		}'
+}
+
+# need CMD...: skips the test, naming the first of them that is not installed.
+need() {
+	local command
+	for command in "$@"; do
+		command -v "$command" >/dev/null || skip "needs $command"
+	done
+}
+
+# as_nobody CMD...: runs CMD as a user without rights. Who is no root has none to give up. Such a user cannot see into
+# $BATS_TEST_TMPDIR: open_folder makes a place where he can.
+as_nobody() {
+	if [ "$(id -u)" -eq 0 ]; then
+		setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
+	else
+		"$@"
+	fi
+}
+
+# Sets $OPEN_FOLDER; teardown removes it (stop_servers does).
+open_folder() {
+	OPEN_FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/tcplab-test.XXXXXX")
+	chmod 755 "$OPEN_FOLDER"
+}

@@ -1,0 +1,367 @@
+#!/usr/bin/env bats
+# labs.bats - every lab proves its claim, and the lab kit keeps its promises. The kit's own tests use a lab that is
+# written here, so that they take no longer than they have to.
+
+load helpers
+
+LABS=$TCPLAB_ROOT/labs
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+	mkdir -p tmp
+	chmod 1777 tmp
+	export TMPDIR=$BATS_TEST_TMPDIR/tmp
+	unset TCPLAB_LAB_CAGE
+}
+
+teardown() {
+	local leftover=("$TMPDIR"/tcplab-lab.*)
+	[ ! -e "${leftover[0]}" ] || {
+		echo "left behind: ${leftover[*]}"
+		return 1
+	}
+}
+
+# The labs there are, by name.
+labs() {
+	local file
+	for file in "$LABS"/[0-9]*/lab.sh; do
+		basename "$(dirname "$file")"
+	done
+}
+
+# small_lab [LINE...]: writes 99-small/lab.sh with these lines as its "run".
+small_lab() {
+	mkdir -p 99-small
+	{
+		echo '#!/usr/bin/env bash'
+		echo "# tier: ${TIER:-any}"
+		echo '# summary: A lab for the tests of the kit.'
+		echo 'set -uo pipefail'
+		echo "source '$LABS/lib/lab.sh'"
+		echo 'lab_start "$@"'
+		echo "predict letter 'Which?' 'the first' 'the \"second\"'"
+		echo "predict number 'How many?'"
+		printf '%s\n' "$@"
+		echo "measured letter 'the first'"
+		echo 'figure one 1 s'
+		echo "claim 'one is one' '1 == 1'"
+		echo 'verdict'
+	} >99-small/lab.sh
+	chmod +x 99-small/lab.sh
+	SMALL=$PWD/99-small/lab.sh
+}
+
+# A sleep that only this test can have started. bats numbers its temporary directories, so parallel runs differ too.
+unique_sleep() {
+	SLEEP="9999.$$$RANDOM"
+}
+
+nothing_sleeps() {
+	! pgrep -f "sleep $SLEEP" >/dev/null
+}
+
+# start_lab ARG...: the small lab in the background, with SIGINT as a terminal would leave it, until its sleep runs. $TOP.
+start_lab() {
+	env --default-signal=INT "$@" >out 2>&1 3>&- &
+	TOP=$!
+	wait_until pgrep -f "sleep $SLEEP" >/dev/null || { cat out && return 1; }
+}
+
+nothing_is_left() {
+	wait_until nothing_sleeps
+	wait_until no_directory
+	! pgrep -f "watcher.sh $TMPDIR" >/dev/null
+}
+
+no_directory() {
+	local found=("$TMPDIR"/tcplab-lab.*)
+	[ ! -e "${found[0]}" ]
+}
+
+can_cage() {
+	unshare --pid --mount --fork --kill-child --mount-proc --user --map-root-user true 2>/dev/null ||
+		unshare --pid --mount --fork --kill-child --mount-proc true 2>/dev/null
+}
+
+# --- the labs -------------------------------------------------------------------------------------------------------
+
+# check_batch NAME: confirmed, and says so in its last line.
+check_batch() {
+	run -0 "$LABS/$1/lab.sh" --batch
+	[ "${lines[-1]}" = "$1: CONFIRMED" ]
+	local beat
+	for beat in predict run observe explain verdict; do
+		grep -q "^--- $beat" <<<"$output"
+	done
+}
+
+@test "01-bandwidth: confirmed" {
+	check_batch 01-bandwidth
+}
+
+@test "02-message-size: confirmed" {
+	check_batch 02-message-size
+}
+
+@test "02-message-size: confirmed as an ordinary user, and without namespaces" {
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	run -0 as_nobody env TMPDIR="$TMPDIR" "$LABS/02-message-size/lab.sh" --batch
+	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
+	run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/02-message-size/lab.sh" --batch
+	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
+}
+
+@test "every lab has the lines that the front door reads, a handout, and --help" {
+	local name
+	for name in $(labs); do
+		grep -qE '^# tier: (any|ns|em)$' "$LABS/$name/lab.sh"
+		grep -qE '^# summary: .+\.$' "$LABS/$name/lab.sh"
+		[ -s "$LABS/$name/README.md" ]
+		run -0 "$LABS/$name/lab.sh" --help
+		[[ $output == usage:* ]]
+	done
+}
+
+@test "02-message-size: --json, and the evidence bundle with it" {
+	"$LABS/02-message-size/lab.sh" --json --evidence bundle >records.json 2>text
+	[ "$(head -n 1 records.json | field lab start)" = 02-message-size ]
+	[ "$(tail -n 1 records.json | field verdict)" = CONFIRMED ]
+	[ "$(field why <records.json)" = null ]
+	[ "$(field prediction <records.json)" = null ]
+	# Every figure is in the total too, under its own name and with the same value.
+	[ "$(grep -c '"record":"figure"' records.json)" -ge 10 ]
+	local line name
+	while read -r line; do
+		name=$(field name figure <<<"$line")
+		[ "$(field "$name" <records.json)" = "$(field value figure <<<"$line")" ]
+	done < <(grep '"record":"figure"' records.json)
+	grep -q '^02-message-size: CONFIRMED$' text
+	cmp records.json bundle/lab.json
+	cmp text bundle/transcript.txt
+	[ -s bundle/results/sweep-1.json ]
+}
+
+# --- the kit: output ------------------------------------------------------------------------------------------------
+
+@test "kit: every JSON record is JSON" {
+	need python3
+	small_lab 'run "printf %s\\\\n \"a \\\"quoted\\\" back\\\\\\\\slash\""' 'try "exit 3"' 'figure odd nan' 'figure small 1e-05 s'
+	"$SMALL" --json --evidence bundle >records.json 2>/dev/null
+	python3 - records.json bundle/lab.json bundle/predictions.json bundle/verdict.json <<-'END'
+		import json, sys
+		for name in sys.argv[1:]:
+		    records = [json.loads(line) for line in open(name)]
+		    assert records and all(r["schema"] == "tcplab.lab/1" for r in records), name
+		total = records[-1]
+		assert total["record"] == "total" and total["one"] == 1 and total["odd"] is None and total["small"] == 1e-05
+	END
+}
+
+@test "kit: --tap is one test, and all else a comment" {
+	small_lab 'run "echo hello"'
+	run -0 "$SMALL" --tap
+	[ "$(grep -vc '^#' <<<"$(grep . <<<"$output")")" -eq 2 ]
+	[ "${lines[-2]}" = '1..1' ]
+	[ "${lines[-1]}" = 'ok 1 - 99-small' ]
+	[[ $output == *'# hello'* ]]
+	small_lab "claim 'two is one' '2 == 1'"
+	run -1 "$SMALL" --tap
+	[ "${lines[-1]}" = 'not ok 1 - 99-small' ]
+	small_lab "skip 'no reason'"
+	run -77 "$SMALL" --tap
+	[ "${lines[-1]}" = 'ok 1 - 99-small # SKIP no reason' ]
+}
+
+@test "kit: what does not hold is NOT CONFIRMED, and a condition on an unknown figure does not hold" {
+	small_lab "claim 'two is one' '2 == 1'"
+	run -1 "$SMALL"
+	[ "${lines[-1]}" = '99-small: NOT CONFIRMED: two is one (2 == 1)' ]
+	small_lab "claim 'nothing is small' \"\$(calc 1/0) < 5\""
+	run -1 "$SMALL"
+	small_lab "claim 'nothing is small' \"\$(field nowhere.json rate_Bps) < 5\""
+	run -1 "$SMALL"
+}
+
+@test "kit: a command that fails, a server that dies, a script that stops: NOT CONFIRMED, with the reason" {
+	small_lab 'run "exit 7"'
+	run -1 "$SMALL"
+	[[ ${lines[-1]} == '99-small: NOT CONFIRMED: '*'status 7'* ]]
+	small_lab 'serve dead "echo no such address >&2"'
+	run -1 "$SMALL"
+	[[ $output == *'no such address'*'NOT CONFIRMED'*'listening on'* ]]
+	# shellcheck disable=SC2016 # for the lab to expand
+	small_lab 'echo "$no_such_variable"'
+	run -1 "$SMALL"
+	[[ ${lines[-1]} == '99-small: NOT CONFIRMED: the script ended before its verdict'* ]]
+}
+
+@test "kit: try leaves the status, run shows the command and what it said" {
+	# shellcheck disable=SC2016 # for the lab to expand
+	small_lab 'try "echo oops >&2; exit 5"' 'say "it was $STATUS"'
+	run -0 "$SMALL"
+	[[ $output == *$'\n$ echo oops >&2; exit 5\noops\nit was 5\n'* ]]
+}
+
+@test "kit: a wrong option is one line and status 2, and so is an evidence directory that cannot be" {
+	small_lab
+	run -2 "$SMALL" --nonsense
+	[ ${#lines[@]} -eq 1 ]
+	run -2 "$SMALL" --evidence
+	[ ${#lines[@]} -eq 1 ]
+	run -2 "$SMALL" --evidence /proc/nowhere
+	[ ${#lines[@]} -eq 1 ]
+}
+
+@test "kit: without the tools a lab is skipped, 77, and says why" {
+	small_lab 'need no-such-tool'
+	run -77 "$SMALL" --batch
+	[[ ${lines[-1]} == '99-small: SKIPPED: no-such-tool is not installed'* ]]
+	TCPLAB_BIN=/nowhere run -77 "$LABS/02-message-size/lab.sh" --batch
+	[[ ${lines[-1]} == '02-message-size: SKIPPED: ttcp is not installed'*'run make' ]]
+}
+
+@test "kit: tiers: ns gets a loopback of its own, or says what is missing" {
+	TIER=ns small_lab 'run "cat /proc/net/dev | wc -l"'
+	TCPLAB_LAB_CAGE=none run -77 "$SMALL" --batch
+	[[ ${lines[-1]} == '99-small: SKIPPED: tier ns: namespaces are refused here (TCPLAB_LAB_CAGE=none)' ]]
+	can_cage || skip "no namespaces here"
+	need ip
+	TIER=ns small_lab 'run "ip -o addr show up | grep -c ^"'
+	run -0 "$SMALL" --batch --evidence bundle
+	grep -q 'network namespace' bundle/environment.txt
+	TIER=em small_lab
+	run "$SMALL" --batch
+	[ "$status" -eq 0 ] || [[ $status -eq 77 && ${lines[-1]} == *'the link emulator (linkem) is not built' ]]
+}
+
+@test "kit: the evidence bundle is complete" {
+	small_lab 'run "echo {} > made.json"' 'serve s "echo x: listening on 127.0.0.1:7 >&2; sleep 60"'
+	run -0 "$SMALL" --batch --evidence some/where/bundle
+	cd some/where/bundle
+	grep -q "^kernel: .*$(uname -r)" environment.txt
+	grep -qE '^processors: +[0-9]+, .' environment.txt
+	grep -qE '^protection: +.' environment.txt
+	grep -qE '^ttcp: ' environment.txt
+	grep -qE '^net.ipv4.tcp_congestion_control = .' sysctls.txt
+	grep -qE '^net.ipv4.tcp_rmem = [0-9]+ [0-9]+ [0-9]+' sysctls.txt
+	[ "$(field answer prediction <predictions.json)" = null ]
+	[ "$(wc -l <predictions.json)" -eq 2 ]
+	[ "$(field verdict <verdict.json)" = CONFIRMED ]
+	[ "$(tail -n 1 transcript.txt)" = '99-small: CONFIRMED' ]
+	cmp transcript.txt <(echo "$output")
+	[ -s results/made.json ]
+	[ -s results/s.log ]
+	# A second run does not mix with the first.
+	small_lab 'run true'
+	run -0 "$SMALL" --batch --evidence "$PWD"
+	[ ! -e results/made.json ]
+	[ "$(wc -l <predictions.json)" -eq 2 ]
+}
+
+@test "kit: at a terminal the predictions are asked, before anything runs, and shown beside the measurement" {
+	need script
+	# shellcheck disable=SC2016 # for the lab to expand
+	small_lab 'run "cat \"$LAB_EVIDENCE/predictions.json\""'
+	printf '%s\n' x B many 12.5 | script -qec "$SMALL --evidence bundle" /dev/null | tr -d '\r' >out
+	# Asked again after an answer that is none; on record by the time that the first command runs.
+	[ "$(grep -c 'Your letter' bundle/transcript.txt)" -eq 2 ]
+	[ "$(grep -c 'Your number' bundle/transcript.txt)" -eq 2 ]
+	[ "$(sed -n 1p bundle/predictions.json | sed 's/\\//g' | grep -c 'b: the "second"')" -eq 1 ]
+	[ "$(sed -n 2p bundle/predictions.json | field answer prediction)" = 12.5 ]
+	[ "$(grep -c '"record":"prediction"' out)" -eq 2 ]
+	grep -q 'you predicted *b: the "second"' out
+	grep -q 'you predicted *12.5' out
+	[ "$(tail -n 1 out)" = '99-small: CONFIRMED' ]
+	# Enter alone is no answer; --batch does not ask.
+	printf '\n\n' | script -qec "$SMALL" /dev/null | tr -d '\r' >out
+	[ "$(grep -c 'you predicted *(nothing)' out)" -eq 2 ]
+	script -qec "$SMALL --batch" /dev/null </dev/null | tr -d '\r' >out
+	[ "$(grep -c 'Your' out)" -eq 0 ]
+	grep -q '^99-small: CONFIRMED$' out
+}
+
+# --- the kit: nothing is left behind --------------------------------------------------------------------------------
+
+# check_end SIGNAL STATUS CMD...: the lab is ended in the middle of a command, with a server and a pipeline running.
+check_end() {
+	local signal=$1 expected=$2 status=0
+	shift 2
+	unique_sleep
+	small_lab "serve s 'echo x: listening on 127.0.0.1:7 >&2; sleep $SLEEP & sleep $SLEEP'" \
+		"run 'sleep $SLEEP | sleep $SLEEP'"
+	start_lab "$@" "$SMALL" --batch --tap --evidence "$TMPDIR/bundle"
+	wait_until grep -q "sleep $SLEEP | sleep" out
+	kill "-$signal" "$TOP"
+	wait "$TOP" 2>/dev/null || status=$?
+	[ "$status" -eq "$expected" ]
+	nothing_is_left
+}
+
+@test "kit: kill -9 leaves nothing, in a PID namespace" {
+	can_cage || skip "no namespaces here"
+	check_end KILL 137
+	grep -q 'the kernel ends everything' "$TMPDIR/bundle/environment.txt"
+}
+
+@test "kit: kill -9 leaves nothing, without namespaces" {
+	check_end KILL 137 env TCPLAB_LAB_CAGE=none
+	grep -q 'no namespaces (TCPLAB_LAB_CAGE=none): process groups, a watcher' "$TMPDIR/bundle/environment.txt"
+}
+
+@test "kit: kill -9 leaves nothing, as an ordinary user" {
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	check_end KILL 137 "${nobody[@]}"
+	rm -rf "$TMPDIR/bundle"
+	check_end KILL 137 env TCPLAB_LAB_CAGE=none "${nobody[@]}"
+}
+
+@test "kit: kill -9 of a lab at work leaves nothing of it" {
+	"$LABS/02-message-size/lab.sh" --batch >out 2>&1 3>&- &
+	TOP=$!
+	wait_until grep -q -- --sweep out
+	kill -KILL "$TOP"
+	wait "$TOP" 2>/dev/null || true
+	wait_until no_directory
+	local port
+	port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' out)
+	run ! "$TCPLAB_BIN/ttcp" -t 127.0.0.1 -p "$port" -n 1
+}
+
+@test "kit: SIGINT is 130, SIGTERM 143, and nothing is left" {
+	local cage
+	for cage in '' none; do
+		check_end INT 130 env TCPLAB_LAB_CAGE=$cage
+		[ "$(tail -n 1 out)" = 'Bail out! 99-small: interrupted' ]
+		[ "$(field errno error <"$TMPDIR/bundle/verdict.json")" = EINTR ]
+		check_end TERM 143 env TCPLAB_LAB_CAGE=$cage
+	done
+}
+
+@test "kit: Ctrl-C at a terminal is 130 too, also while a prediction is being asked" {
+	need python3
+	local cage
+	for cage in '' none; do
+		small_lab
+		TCPLAB_LAB_CAGE=$cage python3 - "$SMALL" <<-'END'
+			import os, pty, sys
+			pid, fd = pty.fork()
+			if pid == 0:
+			    os.execv(sys.argv[1], sys.argv[1:])
+			said = b""
+			while b"Your letter" not in said:
+			    said += os.read(fd, 4096)
+			os.write(fd, b"\x03")
+			try:
+			    while os.read(fd, 4096):
+			        pass
+			except OSError:
+			    pass
+			sys.exit(os.waitpid(pid, 0)[1] != 130 << 8)
+		END
+		wait_until no_directory
+	done
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# scripts/test counts what it ran; scripts/test and scripts/quickstart install what is missing, or say how.
+#
+# Both run in a copy whose Makefile builds nothing, with a PATH in which a program can be missing and where apt-get and
+# sudo are stand-ins that write down how they were called.
+
+load helpers
+
+setup() {
+	open_folder
+	tree=$OPEN_FOLDER/tree
+	bin=$OPEN_FOLDER/bin
+	calls=$OPEN_FOLDER/calls
+	mkdir -p "$tree/tests/unit" "$bin"
+	cp -R "$TCPLAB_ROOT/scripts" "$tree/"
+	printf 'all unit lint:\n\t@true\n' >"$tree/Makefile"
+
+	ln -s /usr/bin/* "$bin/"
+	stand_in apt-get 100
+	stand_in sudo 1
+	: >"$calls"
+	chmod 666 "$calls"
+	unset MODE CC TCPLAB_BIN
+}
+
+# stand_in NAME STATUS
+stand_in() {
+	rm -f "$bin/$1"
+	printf '#!/bin/sh\necho "%s $*" >>%s\nexit %d\n' "$1" "$calls" "$2" >"$bin/$1"
+	chmod 755 "$bin/$1"
+}
+
+# For the tests about counting: nothing is missing, whatever --all asks for.
+assume_installed() {
+	printf 'packages_want() { :; }\npackages_install() { :; }\n' >"$tree/scripts/packages.sh"
+}
+
+# bats takes a line that begins with @test for a test of this file: hence printf.
+one_of_each() {
+	printf '@test "%s" { %s; }\n' good true absent 'skip "needs a peer"' bad 'echo the story; false'
+}
+
+# The rest of the list belongs to the machine: everything else that is missing here may stand there too.
+says_to_install() {
+	[[ $output == *"apt-get update && apt-get install -y --no-install-recommends"*" $1"* ]]
+}
+
+@test "test: counts, shows a failure in full, and lists by name what was skipped" {
+	assume_installed
+	one_of_each >"$tree/tests/x.bats"
+	run -1 "$tree/scripts/test"
+	[ "${lines[-1]}" = "1 passed, 1 failed" ]
+	[[ $output == *"# the story"* ]]
+	[[ $output == *$'Skipped (1):\n  tests/x.bats: absent (needs a peer)\n'* ]]
+}
+
+@test "test --all: a skipped test is a failure" {
+	assume_installed
+	one_of_each | grep -v bad >"$tree/tests/x.bats"
+	touch "$tree/tests/unit/x_test.c"
+	local build
+	for build in release release-clang release-musl-gcc asan tsan; do
+		mkdir -p "$tree/build/$build/unit"
+		cp /bin/true "$tree/build/$build/unit/x_test"
+	done
+	run -0 "$tree/scripts/test"
+	[ "${lines[-1]}" = "2 passed, 0 failed" ]
+	run -1 "$tree/scripts/test" --all
+	[ "${lines[-1]}" = "12 passed, 1 failed" ] # 5 builds, 5 times x_test, lint, and the good one
+	[[ $output == *"absent (needs a peer)"* ]]
+}
+
+@test "test: a build that fails, a bats file that does not parse, and no test at all are failures" {
+	assume_installed
+	run -1 "$tree/scripts/test"
+	[ "${lines[-1]}" = "0 passed, 0 failed" ]
+
+	printf '@test "x" {\n\tif\n}\n' >"$tree/tests/x.bats"
+	run -1 "$tree/scripts/test"
+	[ "${lines[-1]}" = "0 passed, 1 failed" ]
+
+	printf 'all unit:\n\t@echo the compiler says no; false\n' >"$tree/Makefile"
+	run -1 "$tree/scripts/test"
+	[[ $output == *"the compiler says no"* ]]
+	[ "${lines[-1]}" = "0 passed, 1 failed" ]
+}
+
+@test "test: runs only the files that are given, from any directory, with stdin closed" {
+	assume_installed
+	printf '@test "good" { true; }\n' | tee "$tree/tests/x.bats" >"$tree/tests/y.bats"
+	cd /
+	run -0 "$tree/scripts/test" tests/x.bats <&-
+	[ "${lines[-1]}" = "1 passed, 0 failed" ]
+	run -2 "$tree/scripts/test" --no-such-option
+}
+
+@test "test: a test has a time limit" {
+	assume_installed
+	printf '@test "hangs" { sleep 60; }\n' >"$tree/tests/x.bats"
+	BATS_TEST_TIMEOUT=1 run -1 "$tree/scripts/test"
+	[ "${lines[-1]}" = "0 passed, 1 failed" ]
+}
+
+@test "without rights: the exact command, status 1, and apt is not called" {
+	rm "$bin/make"
+	local script
+	for script in test quickstart; do
+		PATH=$bin run -1 as_nobody "$tree/scripts/$script"
+		says_to_install make
+		[ "$(grep -vc '^sudo -n true$' "$calls")" -eq 0 ]
+	done
+	rm "$bin/sudo"
+	PATH=$bin run -1 as_nobody "$tree/scripts/test"
+	says_to_install make
+}
+
+@test "as root: apt-get installs, lists are fetched when that fails, and its failure is said" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	rm "$bin/make"
+	PATH=$bin run -1 "$tree/scripts/quickstart"
+	says_to_install make
+	[ "$(cut -d ' ' -f 1,2 "$calls")" = $'apt-get install\napt-get update' ]
+
+	stand_in apt-get 0 # now it "installs", and the build is what cannot go on
+	PATH=$bin run -1 "$tree/scripts/test"
+	grep -q '^apt-get install .* make$' "$calls"
+}
+
+@test "when nothing is missing apt is never called" {
+	printf '@test "good" { true; }\n' >"$tree/tests/x.bats"
+	PATH=$bin run -0 "$tree/scripts/test"
+	[ "${lines[-1]}" = "1 passed, 0 failed" ]
+	[ ! -s "$calls" ]
+}

@@ -1,0 +1,140 @@
+/* clock_test.c - the clocks go forward, and a sleep never ends before its deadline: not by a signal, not by a deadline
+ * that never comes. How much later it ends is the machine's business and is not asked. */
+#include "clock.h"
+
+#include "check.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int number)
+{
+	(void)number;
+	alarms++;
+}
+
+/* SIGALRM every 2 ms until stop_alarms. */
+static void start_alarms(void)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval every = { .it_interval.tv_usec = 2000, .it_value.tv_usec = 2000 };
+	alarms = 0;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+}
+
+static void stop_alarms(void)
+{
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+}
+
+static void test_mono(void)
+{
+	uint64_t last = clk_mono_ns(), first = last;
+	CHECK(last > 0);
+	for (int i = 0; i < 100000; i++) {
+		uint64_t now = clk_mono_ns();
+		if (!CHECK(now >= last))
+			return;
+		last = now;
+	}
+	CHECK(last > first);
+}
+
+/* It is CLOCK_MONOTONIC in nanoseconds, not another clock or another unit. */
+static void test_mono_is_that_clock(void)
+{
+	struct timespec before, after;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	uint64_t now = clk_mono_ns();
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	CHECK(now >= (uint64_t)before.tv_sec * 1000000000 + (uint64_t)before.tv_nsec);
+	CHECK(now <= (uint64_t)after.tv_sec * 1000000000 + (uint64_t)after.tv_nsec);
+}
+
+/* LIMIT: fails if somebody sets the clock between these lines. */
+static void test_real(void)
+{
+	struct timespec before, after;
+	clock_gettime(CLOCK_REALTIME, &before);
+	int64_t now = clk_real_ns();
+	clock_gettime(CLOCK_REALTIME, &after);
+	CHECK(now >= (int64_t)before.tv_sec * 1000000000 + before.tv_nsec);
+	CHECK(now <= (int64_t)after.tv_sec * 1000000000 + after.tv_nsec);
+}
+
+static void test_sleep(void)
+{
+	uint64_t deadline_ns = clk_mono_ns();
+	for (int i = 0; i < 5; i++) {
+		deadline_ns += 3 * NS_PER_MS;
+		clk_sleep_until_ns(deadline_ns);
+		CHECK(clk_mono_ns() >= deadline_ns);
+	}
+}
+
+/* These end at once: a hanging test is the failure. */
+static void test_past_deadlines(void)
+{
+	clk_sleep_until_ns(0);
+	clk_sleep_until_ns(1);
+	clk_sleep_until_ns(clk_mono_ns());
+	CHECK(1);
+}
+
+static void test_sleep_goes_on_after_a_signal(void)
+{
+	start_alarms();
+	uint64_t deadline_ns = clk_mono_ns() + 30 * NS_PER_MS;
+	clk_sleep_until_ns(deadline_ns);
+	CHECK(clk_mono_ns() >= deadline_ns);
+	while (alarms == 0)
+		;
+	stop_alarms();
+}
+
+/* The child sleeps for ever: it is SIGKILL that ends it, after several signals have not. */
+static void test_never(void)
+{
+	fflush(NULL);
+	int ready[2], status = 0;
+	char byte;
+	if (!CHECK_INT(pipe(ready), 0))
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct sigaction action = { .sa_handler = on_alarm };
+		sigaction(SIGALRM, &action, NULL);
+		if (write(ready[1], "x", 1) == 1)
+			clk_sleep_until_ns(CLK_NEVER);
+		_exit(1);
+	}
+	CHECK_INT(read(ready[0], &byte, 1), 1);
+	for (int i = 0; i < 5; i++) {
+		kill(pid, SIGALRM);
+		clk_sleep_until_ns(clk_mono_ns() + 2 * NS_PER_MS);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+int main(void)
+{
+	test_mono();
+	test_mono_is_that_clock();
+	test_real();
+	test_sleep();
+	test_past_deadlines();
+	test_sleep_goes_on_after_a_signal();
+	test_never();
+	return check_done();
+}
