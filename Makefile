@@ -77,7 +77,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libchapters.a $(B)/libtcplab.a
 $(B)/man/%.1: $(B)/bin/%
 	@mkdir -p $(@D)
 	$(Q)$< --print-man > $@
-$(B)/completion/tcplab: $(TOOLS:%=$(B)/bin/%) scripts/completion
+$(B)/completion/tcplab: $(TOOLS:%=$(B)/bin/%) scripts/completion $(wildcard labs/*/lab.sh)
 	@mkdir -p $(@D)
 	$(Q)scripts/completion $(TOOLS:%=$(B)/bin/%) > $@
 

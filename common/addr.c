@@ -17,6 +17,8 @@ int net_fail(struct net_error *e, const char *op, const char *object)
 
 const char *net_error_reason(const struct net_error *e)
 {
+	if (e->reason != NULL)
+		return e->reason;
 	return e->gai != 0 && e->gai != EAI_SYSTEM ? gai_strerror(e->gai) : strerror(e->sys);
 }
 

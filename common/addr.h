@@ -28,6 +28,7 @@ enum { ADDR_TEXT = 72, ADDR_MAX = 16, NET_ERROR_TEXT = 256 };
 struct net_error {
 	const char *op;    /* "resolve", "connect", "bind" ...; a string constant */
 	char object[128];  /* what it was done to: an address, a name, an option */
+	const char *reason; /* a string constant that says more than strerror(sys) would; NULL: strerror says it */
 	int sys;           /* errno, or 0 */
 	int gai;           /* EAI_ code of getaddrinfo(3), or 0 */
 };

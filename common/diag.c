@@ -13,7 +13,7 @@ bool diag_trace = false;
 enum { LINE_MAX_LEN = 1024 };
 
 /* Writes "tool: PREFIX text SUFFIX\n" in one piece; a longer text is cut. */
-static void say(const char *prefix, const char *fmt, va_list args, int error)
+static void PRINTF_LIKE(2, 0) say(const char *prefix, const char *fmt, va_list args, int error)
 {
 	char line[LINE_MAX_LEN];
 	int used = snprintf(line, sizeof(line), "%s: %s", diag_tool, prefix);

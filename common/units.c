@@ -121,7 +121,7 @@ const char *units_size(char out[static UNITS_TEXT], uint64_t bytes)
 	static const char *const names[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	size_t i = 0;
 	double value = (double)bytes;
-	while (value >= 1024 && i + 1 < COUNT_OF(names)) {
+	while (value >= 1023.5 && i + 1 < COUNT_OF(names)) {
 		value /= 1024;
 		i++;
 	}

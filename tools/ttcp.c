@@ -213,6 +213,10 @@ static void complete(void)
 		args_misuse("%llu blocks: the format ends at %d", (unsigned long long)opt.blocks, INT32_MAX);
 	if (opt.write_len == 0)
 		opt.write_len = TTCP_IO;
+	/* A paced sender that writes more than a tenth of a second at once would not notice the end of its time. */
+	uint64_t tenth = opt.socket.pacing_Bps / 10;
+	if (opt.socket.pacing_Bps != 0 && tenth < opt.write_len)
+		opt.write_len = tenth > 0 ? tenth : 1;
 	if (opt.interval_ns == 0 && isatty(STDOUT_FILENO) && !opt.receiver && !opt.json)
 		opt.interval_ns = NS_PER_S;
 }

@@ -22,9 +22,10 @@ main() {
 	predict deeper 'Back to 1 KiB, but with 16 blocks under way before the sender waits: how many times the rate?'
 
 	beat run
-	choose_conditions
-	serve sink "${pin}ttcp -r --bind 127.0.0.1 -p 0"
-	local to="${pin}ttcp -t 127.0.0.1 -p $PORT --sweep --time 0.05$congestion" round
+	pin_to_one # otherwise each block wakes the other processor, and from which sleep differs from run to run
+	choose_congestion
+	serve sink "${PIN}ttcp -r --bind 127.0.0.1 -p 0"
+	local to="${PIN}ttcp -t 127.0.0.1 -p $PORT --sweep --time 0.05$congestion" round
 	for ((round = 1; round <= rounds; round++)); do
 		measure "one-by-one-$round" "$to --sizes 1K,4K,16K,64K,256K,1M --depths 1"
 		measure "pipelined-$round" "$to --sizes 1K,4K,16K --depths 16"
@@ -41,15 +42,9 @@ main() {
 	verdict
 }
 
-# Both ends on one processor: otherwise each block wakes the other one, and from which sleep differs from run to run. And
 # reno, because bbr paces: from some length on we would measure the pace and not the wait.
-choose_conditions() {
-	pin='' congestion=''
-	if have taskset; then
-		pin="taskset -c $(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status) "
-	else
-		say 'left out: pinning to one processor, because there is no taskset (Debian: util-linux)'
-	fi
+choose_congestion() {
+	congestion=''
 	if grep -qw reno /proc/sys/net/ipv4/tcp_allowed_congestion_control; then
 		congestion=' --congestion reno'
 	fi

@@ -23,6 +23,7 @@
 #	beat NAME [TITLE]                a heading
 #	predict KEY QUESTION [CHOICE...] without choices the answer is a number
 #	say LINE...
+#	pin_to_one                       sets $PIN, which in front of a command keeps it on one processor
 #	run LINE                         a shell line that has to succeed; standard output and error are shown
 #	try LINE                         the same, but may fail: its status is in $STATUS
 #	measure NAME LINE                run "LINE --json > NAME.json", for the tools of this toolkit
@@ -50,7 +51,7 @@ LAB_FORMAT=text                    # text, tap or json
 LAB_BATCH=''
 LAB_OVER=''                        # set once the end has been announced
 LAB_NAME='' LAB_TIER='' LAB_SUMMARY='' LAB_FILE=''
-STATUS=0 PORT=''
+STATUS=0 PORT='' PIN=''
 
 declare -A LAB_SERVER=()           # name -> pid
 declare -A LAB_ANSWER=() LAB_MEASURED=()
@@ -66,6 +67,7 @@ source "$LAB_LIB/contain.sh"
 # --- the beginning ---
 
 lab_start() {
+	[[ -e /proc/self/fd/0 ]] || exec </dev/null
 	LAB_FILE=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 	LAB_NAME=$(basename "$(dirname "$LAB_FILE")")
 	LAB_TIER=$(sed -n 's/^# tier: *//p;T;q' "$LAB_FILE")
@@ -250,6 +252,15 @@ try() {
 	_record command "\"line\":$(json_string "$1"),\"status\":$STATUS,\"elapsed_ns\":$elapsed_ns"
 }
 
+# On one processor work adds up, and no wake-up from sleep blurs a time. $PIN stays empty where there is no taskset.
+pin_to_one() {
+	if have taskset; then
+		PIN="taskset -c $(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status) "
+	else
+		say 'left out: one processor for all, because there is no taskset (Debian: util-linux)'
+	fi
+}
+
 measure() {
 	run "$2 --json > $1.json"
 }
@@ -319,6 +330,10 @@ holds() {
 }
 
 median() {
+	local value
+	for value; do
+		[[ $(json_number "$value") != null ]] || { echo null && return; }
+	done
 	printf '%s\n' "$@" | sort -g | awk '
 		{ value[NR] = $1 }
 		END { m = int((NR + 1) / 2); print NR % 2 ? value[m] : (value[m] + value[m + 1]) / 2 }'

@@ -3,7 +3,7 @@
 # tests/interop/ttcp.bats, hostile and unlucky peers in tests/robust/ttcp.bats.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
-# shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant
+# shellcheck disable=SC2004,SC2030,SC2031 # each @test is a subshell, and that is meant
 
 load ../helpers
 
@@ -591,6 +591,16 @@ typed() {
 	has_line 'recv(' "$SERVER_LOG"
 }
 
+@test "knobs reach the socket" {
+	start_server "$ttcp" -r -p 0 --rcvbuf 100K --trace
+	run -0 --separate-stderr send -n 3 --trace --sndbuf 64K --rcvbuf 32K --mss 1000 -D --cork
+	local knob
+	for knob in 'send buffer, 65536' 'receive buffer, 32768' 'mss, 1000' 'nodelay, 1' 'cork, 1'; do
+		grep -q "setsockopt(.*$knob)" <<<"$stderr"
+	done
+	has_line 'receive buffer, 102400' "$SERVER_LOG"
+}
+
 # --- signals --------------------------------------------------------------------------------------------------------
 
 @test "SIGINT and SIGTERM: the sender ends in order, with the full report, confirmed" {
@@ -622,6 +632,17 @@ typed() {
 	wait_server "$WORKER"
 	same "status as text" "$SERVER_STATUS" 130
 	has_line '^limited by' "$WORKER_OUT"
+}
+
+@test "SIGINT while the idle latency is measured" {
+	start_server "$ttcp" -r -p 0
+	start_worker "$ttcp" -t 127.0.0.1 -p "$PORT" --probe --mode stream --time 1h --json
+	wait_until has_line '"start"' "$WORKER_OUT"
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	tail -n 1 "$WORKER_OUT"
+	same status "$SERVER_STATUS" 130
+	[[ $(tail -n 1 "$WORKER_OUT") == *'"record":"total"'* ]]
 }
 
 @test "SIGINT: a sweep prints the cells it has" {

@@ -99,32 +99,47 @@ static void test_sleep_goes_on_after_a_signal(void)
 	stop_alarms();
 }
 
-/* The child sleeps for ever: it is SIGKILL that ends it, after several signals have not. */
+static int report_fd;
+
+static void on_user_signal(int number)
+{
+	(void)number;
+	if (write(report_fd, "s", 1) != 1)
+		_exit(2);
+}
+
+static _Noreturn void sleep_for_ever(void)
+{
+	struct sigaction action = { .sa_handler = on_user_signal };
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+	clk_sleep_until_ns(CLK_NEVER);
+	_exit(1);
+}
+
+/* Each signal's handler answers before the next is sent, and still only SIGKILL ends the child. */
 static void test_never(void)
 {
-	fflush(NULL);
-	int ready[2], status = 0;
+	int pipe_fds[2], status = 0;
 	char byte;
-	if (!CHECK_INT(pipe(ready), 0))
+	if (!CHECK_INT(pipe(pipe_fds), 0))
 		return;
+	report_fd = pipe_fds[1];
+	fflush(NULL);
 	pid_t pid = fork();
-	if (pid == 0) {
-		struct sigaction action = { .sa_handler = on_alarm };
-		sigaction(SIGALRM, &action, NULL);
-		if (write(ready[1], "x", 1) == 1)
-			clk_sleep_until_ns(CLK_NEVER);
-		_exit(1);
-	}
-	CHECK_INT(read(ready[0], &byte, 1), 1);
-	for (int i = 0; i < 5; i++) {
-		kill(pid, SIGALRM);
-		clk_sleep_until_ns(clk_mono_ns() + 2 * NS_PER_MS);
+	if (pid == 0)
+		sleep_for_ever();
+	close(pipe_fds[1]);
+	CHECK_INT(read(pipe_fds[0], &byte, 1), 1);
+	for (int i = 0; i < 100; i++) {
+		kill(pid, SIGUSR1);
+		if (!CHECK_INT(read(pipe_fds[0], &byte, 1), 1))
+			break;
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	close(ready[0]);
-	close(ready[1]);
+	close(pipe_fds[0]);
 }
 
 int main(void)

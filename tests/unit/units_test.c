@@ -100,7 +100,7 @@ static void test_duration(void)
 		{ "0", 0 }, { "1", SECOND }, { "1s", SECOND }, { "1S", SECOND }, { "0.25", SECOND / 4 }, { ".5s", SECOND / 2 },
 		{ "250ms", SECOND / 4 }, { "1.5s", SECOND * 3 / 2 }, { "100us", 100000 }, { "20ns", 20 }, { "2m", 120 * SECOND },
 		{ "2min", 120 * SECOND }, { "1h", 3600 * SECOND }, { "1.5h", 5400 * SECOND }, { "0.001us", 1 },
-		{ "5000000h", 5000000 * 3600 * SECOND },
+		{ "5000000h", SECOND * 3600 * 5000000 },
 	};
 	static const char *const bad[] = { "6000000h", "18446744074", "1d", "1sec", "1K", "1 s", "1mss", "18446744073709551616ns" };
 	check_good(units_parse_duration, good, COUNT_OF(good));
@@ -191,17 +191,24 @@ static void test_print_duration(void)
 }
 
 /* Around each change of the unit the number in front stays below the factor: "1024 KiB" is written "1.00 MiB". */
-static void test_units_switch_in_time(void)
+static void test_sizes_switch_in_time(void)
 {
+	static const double shares[] = { 1, 0.9999999, 0.9996, 0.9994, 0.999, 0.99 };
 	char out[UNITS_TEXT];
-	for (uint64_t unit = KIB; unit <= UINT64_C(1) << 60; unit *= KIB) {
-		static const double shares[] = { 1, 0.9999999, 0.9996, 0.9994, 0.999, 0.99 };
+	for (uint64_t unit = KIB; unit != 0; unit *= KIB) {
 		for (size_t i = 0; i < COUNT_OF(shares); i++) {
 			uint64_t bytes = (uint64_t)((double)unit * shares[i]) - (i == 0);
-			if (!CHECK(strtod(units_size(out, bytes), NULL) < 1024))
+			if (!CHECK(strtod(units_size(out, bytes), NULL) < 1024)) {
 				fprintf(stderr, "    %" PRIu64 " bytes: \"%s\"\n", bytes, out);
+				return;
+			}
 		}
 	}
+}
+
+static void test_times_and_rates_switch_in_time(void)
+{
+	char out[UNITS_TEXT];
 	for (uint64_t unit = 1000; unit <= SECOND; unit *= 1000) {
 		for (uint64_t less = 1; less < unit / 100; less *= 3) {
 			CHECK(strtod(units_duration(out, unit - less), NULL) < 1000);
@@ -269,7 +276,8 @@ int main(void)
 	test_print_size_short();
 	test_print_rate();
 	test_print_duration();
-	test_units_switch_in_time();
+	test_sizes_switch_in_time();
+	test_times_and_rates_switch_in_time();
 	test_short_sizes_read_back();
 	test_printed_text_reads_back();
 	test_odd_rates();

@@ -76,11 +76,17 @@ static int fail_peer(struct run *r, int error, const char *op)
 	return net_fail(&r->error, op, addr_text(&r->peers[0], text));
 }
 
+static int fail_agreement(struct run *r, int error, const char *reason)
+{
+	fail_peer(r, error, "agree with");
+	r->error.reason = reason;
+	return -1;
+}
+
 static int fail_plain_only(struct run *r)
 {
-	warnf("the receiver speaks only the course's plain format: this run needs one of ours (plain runs have none of "
-	      "--mode stream, --time, --omit, --verify, --reverse, --bidir, --probe, --sweep)");
-	return fail_peer(r, EPROTONOSUPPORT, "agree with");
+	return fail_agreement(r, EPROTONOSUPPORT, "it speaks only the course's plain format, and --mode stream, --time, --omit, "
+						  "--verify, --reverse, --bidir, --probe and --sweep need more");
 }
 
 static int connect_socket(struct run *r)
@@ -114,7 +120,7 @@ static int connect_socket(struct run *r)
 	return fd;
 }
 
-enum agreement { AGREED, REFUSED, PLAIN_ONLY, FAILED };
+enum agreement { AGREED, PLAIN_ONLY, FAILED };
 
 /* Says hello and reads the answer. PLAIN_ONLY: the other end closed or reset instead, as an old receiver does. */
 static enum agreement say_hello(struct run *r, int fd, const struct plan *plan)
@@ -132,15 +138,13 @@ static enum agreement say_hello(struct run *r, int fd, const struct plan *plan)
 		return FAILED;
 	}
 	if (!wire_get_answer(bytes, &answer)) {
-		warnf("what listens there is no ttcp receiver");
-		fail_peer(r, EPROTO, "agree with");
+		fail_agreement(r, EPROTO, "what listens there is no ttcp receiver");
 		return FAILED;
 	}
 	if (answer == ANSWER_OK)
 		return AGREED;
-	warnf("%s", wire_answer_text(answer));
-	fail_peer(r, answer == ANSWER_TOO_LONG ? EMSGSIZE : EPROTO, "agree with");
-	return REFUSED;
+	fail_agreement(r, answer == ANSWER_TOO_LONG ? EMSGSIZE : EPROTO, wire_answer_text(answer));
+	return FAILED;
 }
 
 static int say_plain(struct run *r, int fd)

@@ -544,7 +544,7 @@ static int read_tally(struct flow *f, unsigned char bytes[static TALLY_LEN], siz
 	struct io_until until = patience(f, clk_mono_ns());
 	int got = have < TALLY_LEN ? io_read_full(f->fd, bytes + have, TALLY_LEN - have, &until) : 1;
 	if (got <= 0)
-		return got == 0 ? fail_as(f, EPROTO, "receive tally") : fail(f, "receive tally");
+		return got == 0 ? fail_as(f, ECONNRESET, "receive tally") : fail(f, "receive tally");
 	wire_get_tally(bytes, &f->theirs);
 	f->have_theirs = true;
 	return 0;
@@ -561,7 +561,7 @@ static int settle(struct flow *f)
 		struct io_until until = patience(f, clk_mono_ns());
 		int got = io_read_full(f->fd, bytes, HEADER_LEN, &until);
 		if (got <= 0)
-			return got == 0 ? fail_as(f, EPROTO, "receive tally") : fail(f, "receive tally");
+			return got == 0 ? fail_as(f, ECONNRESET, "receive tally") : fail(f, "receive tally");
 		word = be32_get(bytes);
 	} while (word == WIRE_STOP);
 	return word == WIRE_END ? read_tally(f, bytes, 0) : fail_as(f, EPROTO, "receive tally");
@@ -590,16 +590,14 @@ void flow_send(struct flow *f)
 		s.from = mark_now(f, &s.c, s.now_ns);
 		s.look_at_ns = s.now_ns + LOOK_NS;
 		int rc = send_all(&s);
+		if (rc == 0 && f->plan.mode == MODE_RAW)
+			rc = shutdown(f->fd, SHUT_WR) < 0 ? fail(f, "shut down") : wait_for_fin(f);
 		s.now_ns = clk_mono_ns();
 		struct mark to = mark_now(f, &s.c, s.now_ns);
 		set_tally(f, &s.from, &to);
 		set_means(&f->mine, &s.path);
-		if (rc == 0 && f->plan.negotiated) {
+		if (rc == 0 && f->plan.negotiated)
 			settle(f);
-		} else if (rc == 0 && f->plan.mode == MODE_RAW) {
-			if (shutdown(f->fd, SHUT_WR) == 0 && wait_for_fin(f) == 0)
-				f->mine.elapsed_ns = clk_mono_ns() - s.from.at_ns;
-		}
 	}
 	if (s.image_fd >= 0 && s.image_fd != s.source_fd)
 		close(s.image_fd);
@@ -839,7 +837,7 @@ static int receive_all(struct receiver *r)
 void flow_receive(struct flow *f)
 {
 	uint64_t block = HEADER_LEN + (uint64_t)f->plan.length;
-	struct receiver r = { .f = f, .warming_up = f->plan.omit_ns != 0 };
+	struct receiver r = { .f = f, .warming_up = f->plan.omit_ns != 0, .left = f->has_header ? f->plan.length : 0 };
 	r.cap = is_stop_and_wait(f) && block < TTCP_IO ? (size_t)block : TTCP_IO;
 	r.buffer = xmalloc(r.cap); /* at most TTCP_IO, whatever length the peer announced */
 	begin(f);

@@ -119,6 +119,22 @@ static bool agree(struct connection *c, uint32_t hello_len)
 	return true;
 }
 
+/* Some foreign first bytes (iperf2's, a TLS client's) pass for a plain session. The length in front of the first block, which
+ * has to be the session's, gives them away. */
+static bool check_first_block(struct connection *c, const unsigned char first[static SESSION_LEN], const struct io_until *until)
+{
+	unsigned char header[HEADER_LEN];
+	if (c->flow.plan.blocks == 0)
+		return true;
+	int got = io_read_full(c->flow.fd, header, sizeof(header), until);
+	if (got <= 0)
+		return refuse_missing(c, got, "its first block");
+	if (be32_get(header) != c->flow.plan.length)
+		return refuse(c, "not a ttcp sender: its first bytes are those of ", wire_who_is_it(first));
+	c->flow.has_header = true;
+	return true;
+}
+
 /* Reads the first bytes and makes a plan of them. */
 static bool meet(struct connection *c)
 {
@@ -139,7 +155,7 @@ static bool meet(struct connection *c)
 	case FIRST_PLAIN:
 		c->flow.plan.role = ROLE_RECEIVE;
 		c->flow.plan.verify = o->verify;
-		return true;
+		return check_first_block(c, first, &until);
 	case FIRST_HELLO:
 		return agree(c, hello_len);
 	default:
@@ -160,21 +176,6 @@ static bool join_session(struct connection *c)
 	bool is_part = s->session == c->flow.plan.session;
 	pthread_mutex_unlock(&s->lock);
 	return is_part;
-}
-
-/* Some foreign first bytes (iperf2's) pass for a plain session; then the first block gives the sender away. */
-static bool is_foreign(const struct flow *f)
-{
-	return !f->plan.negotiated && f->plan.mode == MODE_ACK && f->error == EPROTO && f->mine.bytes == 0;
-}
-
-/* The session that -1 waits for was none: wait for another. */
-static void leave_session(struct connection *c, bool is_part)
-{
-	pthread_mutex_lock(&c->server->lock);
-	if (is_part && c->server->n_session == 0)
-		c->server->expected = 0;
-	pthread_mutex_unlock(&c->server->lock);
 }
 
 static void account(struct connection *c, bool is_part)
@@ -231,11 +232,6 @@ static void serve(struct connection *c)
 		flow_send(f);
 	} else {
 		flow_receive(f);
-	}
-	if (is_foreign(f)) {
-		leave_session(c, is_part);
-		refuse(c, "not a ttcp sender: ", "its first block has not the announced length (iperf2 begins like this)");
-		return;
 	}
 	if (f->plan.role != ROLE_PROBE)
 		report(c);

@@ -82,6 +82,7 @@ enum first_bytes { FIRST_PLAIN, FIRST_HELLO, FIRST_GARBAGE };
 void wire_put_session(unsigned char out[static SESSION_LEN], uint32_t blocks, uint32_t length);
 enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], uint32_t max_length, struct plan *out,
 				  uint32_t *hello_len, const char **why);
+const char *wire_who_is_it(const unsigned char in[static SESSION_LEN]);
 void wire_put_hello(unsigned char out[static SESSION_LEN + HELLO_LEN], const struct plan *p);
 enum answer wire_get_hello(const unsigned char in[static HELLO_LEN], uint32_t max_length, struct plan *out);
 void wire_put_answer(unsigned char out[static ANSWER_LEN], enum answer a);
@@ -102,6 +103,7 @@ struct flow {
 	bool sendfile;
 	uint64_t raw_bytes;          /* raw: stop after so many; 0: no such limit */
 	uint64_t low_water;          /* receiver: SO_RCVLOWAT, 0 picks what suits the mode */
+	bool has_header;             /* receiver: the header of the first block has been read, and was right */
 	const atomic_bool *stop;     /* finish the block, then end in order */
 	const atomic_bool *abandon;  /* end at once */
 

@@ -20,7 +20,7 @@ void wire_put_session(unsigned char out[static SESSION_LEN], uint32_t blocks, ui
 }
 
 /* Programs that share our port, or wander by: how they begin. */
-static const char *who_is_it(const unsigned char in[static SESSION_LEN])
+const char *wire_who_is_it(const unsigned char in[static SESSION_LEN])
 {
 	static const struct {
 		const char *first, *name;
@@ -34,6 +34,9 @@ static const char *who_is_it(const unsigned char in[static SESSION_LEN])
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (memcmp(in, known[i].first, strlen(known[i].first)) == 0)
 			return known[i].name;
+	/* iperf 2.1 begins with flags, of which one of the top two is set, and a small number. */
+	if ((in[0] & 0xC0) != 0 && in[0] < 0xF0 && in[4] == 0 && in[5] == 0)
+		return "iperf2";
 	/* iperf3 begins with a cookie of lower-case letters and digits. */
 	for (int i = 0; i < SESSION_LEN; i++)
 		if (!islower(in[i]) && !isdigit(in[i]))
@@ -57,7 +60,7 @@ enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], ui
 				      .connections = 1, .blocks = count };
 		return FIRST_PLAIN;
 	}
-	*why = who_is_it(in);
+	*why = wire_who_is_it(in);
 	return FIRST_GARBAGE;
 }
 

@@ -1,0 +1,216 @@
+/* addr_test.c - literals there and back, the resolver's errors by name, and which addresses are the same. Nothing here
+ * asks a name server: names are literals of the wrong family, or "localhost". */
+#include "addr.h"
+
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <unistd.h>
+
+static struct addr literal(const char *host, uint16_t port)
+{
+	struct addr a = { 0 };
+	struct net_error e = { 0 };
+	char text[NET_ERROR_TEXT];
+	if (!CHECK_INT(addr_resolve(host, port, AF_UNSPEC, &a, 1, &e), 1))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return a;
+}
+
+static void test_literals(void)
+{
+	static const struct {
+		const char *host;
+		uint16_t port;
+		const char *text;
+		int family;
+	} rows[] = {
+		{ "127.0.0.1", 5001, "127.0.0.1:5001", AF_INET },
+		{ "0.0.0.0", 0, "0.0.0.0:0", AF_INET },
+		{ "255.255.255.255", 65535, "255.255.255.255:65535", AF_INET },
+		{ "::1", 5001, "[::1]:5001", AF_INET6 },
+		{ "::", 0, "[::]:0", AF_INET6 },
+		{ "2001:db8:0:0:0:0:0:1", 443, "[2001:db8::1]:443", AF_INET6 },
+		{ "2001:db8:1111:2222:3333:4444:5555:6666", 65535, "[2001:db8:1111:2222:3333:4444:5555:6666]:65535", AF_INET6 },
+		{ "::ffff:192.0.2.7", 80, "192.0.2.7:80", AF_INET6 },
+	};
+	char text[ADDR_TEXT];
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct addr a = literal(rows[i].host, rows[i].port);
+		CHECK_STR(addr_text(&a, text), rows[i].text);
+		CHECK_INT(addr_port(&a), rows[i].port);
+		CHECK_INT(a.u.sa.sa_family, rows[i].family);
+		CHECK_INT(a.len, rows[i].family == AF_INET ? sizeof(a.u.in4) : sizeof(a.u.in6));
+	}
+}
+
+/* The longest text that there is fits, and an address of no family is not read as one. */
+static void test_text_edges(void)
+{
+	char text[ADDR_TEXT];
+	struct addr a = literal("fe80:1111:2222:3333:4444:5555:6666:7777", 65535);
+	a.u.in6.sin6_scope_id = UINT32_MAX;
+	CHECK_STR(addr_text(&a, text), "[fe80:1111:2222:3333:4444:5555:6666:7777%4294967295]:65535");
+	a = (struct addr){ 0 };
+	CHECK_STR(addr_text(&a, text), "(no address)");
+	CHECK_INT(addr_port(&a), 0);
+}
+
+static void test_wildcards(void)
+{
+	struct addr list[ADDR_MAX], any4 = literal("0.0.0.0", 7), any6 = literal("::", 7);
+	struct net_error e;
+	CHECK_INT(addr_resolve(NULL, 7, AF_INET, list, ADDR_MAX, &e), 1);
+	CHECK(addr_equal(&list[0], &any4));
+	int n = addr_resolve(NULL, 7, AF_INET6, list, ADDR_MAX, &e);
+	if (n == 1)
+		CHECK(addr_equal(&list[0], &any6));
+	else
+		printf("no IPv6 wildcard address here: skipped\n");
+}
+
+/* One answer for each address, not one for each socket type; never more than there is room for. */
+static void test_localhost(void)
+{
+	struct addr list[ADDR_MAX], guard;
+	struct net_error e = { 0 };
+	char text[ADDR_TEXT];
+	CHECK_INT(addr_resolve("localhost", 5001, AF_INET, list, ADDR_MAX, &e), 1);
+	CHECK_STR(addr_text(&list[0], text), "127.0.0.1:5001");
+	int all = addr_resolve("localhost", 5001, AF_UNSPEC, list, ADDR_MAX, &e);
+	CHECK(all >= 1 && all <= 4);
+	for (int max = 0; max <= all; max++) {
+		memset(list, 0x55, sizeof(list));
+		guard = list[max];
+		CHECK_INT(addr_resolve("localhost", 5001, AF_UNSPEC, list, (size_t)max, &e), max);
+		CHECK_INT(memcmp(&list[max], &guard, sizeof(guard)), 0);
+	}
+}
+
+/* --- errors ------------------------------------------------------------------------------------------------------ */
+
+static void test_resolver_error(void)
+{
+	struct addr a;
+	struct net_error e = { .sys = 1 };
+	char text[NET_ERROR_TEXT], want[NET_ERROR_TEXT];
+	CHECK_INT(addr_resolve("::1", 1, AF_INET, &a, 1, &e), -1);
+	CHECK_STR(e.op, "resolve");
+	CHECK_STR(e.object, "::1");
+	CHECK(e.gai != 0);
+	CHECK_STR(net_error_reason(&e), gai_strerror(e.gai));
+	CHECK(strncmp(net_error_symbol(&e), "EAI_", 4) == 0 && strcmp(net_error_symbol(&e), "EAI_?") != 0);
+	snprintf(want, sizeof(want), "resolve ::1: %s (%s)", gai_strerror(e.gai), net_error_symbol(&e));
+	CHECK_STR(net_error_text(&e, text), want);
+	CHECK_INT(addr_resolve("127.0.0.1", 1, AF_INET6, &a, 1, &e), -1);
+	CHECK(e.gai != 0);
+	CHECK_INT(addr_resolve(NULL, 1, 12345, &a, 1, &e), -1);
+	CHECK_STR(e.object, "*");
+	CHECK_STR(net_error_symbol(&e), "EAI_FAMILY");
+}
+
+static void test_symbols(void)
+{
+	struct net_error e = { .op = "resolve", .sys = ENOMEM, .gai = EAI_SYSTEM };
+	CHECK_STR(net_error_symbol(&e), "ENOMEM");
+	CHECK_STR(net_error_reason(&e), strerror(ENOMEM));
+	e.gai = EAI_NONAME;
+	CHECK_STR(net_error_symbol(&e), "EAI_NONAME");
+	e.gai = EAI_AGAIN;
+	CHECK_STR(net_error_symbol(&e), "EAI_AGAIN");
+	e.gai = EAI_FAIL;
+	CHECK_STR(net_error_symbol(&e), "EAI_FAIL");
+	e.gai = EAI_MEMORY;
+	CHECK_STR(net_error_symbol(&e), "EAI_MEMORY");
+	e.gai = EAI_SERVICE;
+	CHECK_STR(net_error_symbol(&e), "EAI_SERVICE");
+	e.gai = -9999;
+	CHECK_STR(net_error_symbol(&e), "EAI_?");
+}
+
+static void test_net_fail(void)
+{
+	struct net_error e = { .gai = EAI_FAIL };
+	char text[NET_ERROR_TEXT], want[NET_ERROR_TEXT], object[1000];
+	errno = ECONNREFUSED;
+	CHECK_INT(net_fail(&e, "connect", "10.0.0.2:5001"), -1);
+	CHECK_INT(e.gai, 0);
+	CHECK_INT(e.sys, ECONNREFUSED);
+	CHECK_STR(net_error_symbol(&e), "ECONNREFUSED");
+	snprintf(want, sizeof(want), "connect 10.0.0.2:5001: %s (ECONNREFUSED)", strerror(ECONNREFUSED));
+	CHECK_STR(net_error_text(&e, text), want);
+	memset(object, 'o', sizeof(object) - 1);
+	object[sizeof(object) - 1] = '\0';
+	net_fail(&e, "connect", object);
+	CHECK_INT(strlen(e.object), 127);
+	CHECK(strlen(net_error_text(&e, text)) < NET_ERROR_TEXT);
+}
+
+/* --- which are the same ------------------------------------------------------------------------------------------ */
+
+static void test_equal(void)
+{
+	struct addr four = literal("127.0.0.1", 1), six = literal("::1", 1), same;
+	CHECK(addr_equal(&four, &four));
+	CHECK(addr_equal(&six, &six));
+	CHECK(!addr_equal(&four, &six));
+	same = literal("127.0.0.1", 2);
+	CHECK(!addr_equal(&four, &same));
+	same = literal("127.0.0.2", 1);
+	CHECK(!addr_equal(&four, &same));
+	same = literal("::1", 2);
+	CHECK(!addr_equal(&six, &same));
+	same = literal("::2", 1);
+	CHECK(!addr_equal(&six, &same));
+	/* Only family, address and port count, not what else is in the structure. */
+	same = four;
+	memset(same.u.in4.sin_zero, 0x55, sizeof(same.u.in4.sin_zero));
+	CHECK(addr_equal(&four, &same));
+	same = six;
+	same.u.in6.sin6_flowinfo = 7;
+	CHECK(addr_equal(&six, &same));
+}
+
+/* --- sockets ----------------------------------------------------------------------------------------------------- */
+
+static void test_sockets(void)
+{
+	struct addr here, there, bound = literal("127.0.0.1", 0);
+	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_INT(bind(server, &bound.u.sa, bound.len), 0);
+	CHECK_INT(listen(server, 1), 0);
+	CHECK_INT(addr_of_socket(server, &bound), 0);
+	CHECK(addr_port(&bound) != 0);
+	CHECK_INT(bound.len, sizeof(bound.u.in4));
+	CHECK_INT(addr_of_peer(client, &there), -1);
+	CHECK_INT(errno, ENOTCONN);
+
+	CHECK_INT(connect(client, &bound.u.sa, bound.len), 0);
+	int accepted = accept(server, NULL, NULL);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &bound));
+	CHECK_INT(addr_of_socket(client, &here), 0);
+	CHECK_INT(addr_of_peer(accepted, &there), 0);
+	CHECK(addr_equal(&here, &there));
+	close(accepted);
+	close(client);
+	close(server);
+	CHECK_INT(addr_of_socket(-1, &here), -1);
+	CHECK_INT(errno, EBADF);
+}
+
+int main(void)
+{
+	test_literals();
+	test_text_edges();
+	test_wildcards();
+	test_localhost();
+	test_resolver_error();
+	test_symbols();
+	test_net_fail();
+	test_equal();
+	test_sockets();
+	return check_done();
+}

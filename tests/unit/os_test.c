@@ -1,0 +1,283 @@
+/* os_test.c - processor time that grows for the thread that works and for no other, names cut to what the kernel keeps,
+ * files folded into a line, and limits that go up to the hard one. */
+#include "os.h"
+
+#include "check.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/os_test.XXXXXX";
+
+static int in_child(void (*body)(void))
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		check_bad = 0;
+		body();
+		_exit(check_bad != 0);
+	}
+	int status = 0;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* --- processor time ---------------------------------------------------------------------------------------------- */
+
+static uint64_t used_ns(void)
+{
+	struct os_cpu cpu = os_thread_cpu();
+	return cpu.user_ns + cpu.sys_ns;
+}
+
+static void burn_ns(uint64_t ns)
+{
+	uint64_t start_ns = used_ns();
+	while (used_ns() - start_ns < ns)
+		;
+}
+
+/* No more than the time that went by: nanoseconds, not another unit. (The kernel counts in ticks: one of slack.) */
+static void test_burning_counts(void)
+{
+	uint64_t start_ns = clk_mono_ns(), before_ns = used_ns();
+	burn_ns(50 * NS_PER_MS);
+	uint64_t spent_ns = used_ns() - before_ns;
+	CHECK(spent_ns >= 50 * NS_PER_MS);
+	CHECK(spent_ns <= clk_mono_ns() - start_ns + 20 * NS_PER_MS);
+}
+
+/* Computing is user time, asking the kernel is system time. */
+static void test_user_and_system(void)
+{
+	struct os_cpu before = os_thread_cpu(), now = before;
+	volatile unsigned x = 1;
+	while (now.user_ns - before.user_ns < 20 * NS_PER_MS) {
+		for (unsigned i = 0; i < 1000000; i++)
+			x = x * 3 + i;
+		now = os_thread_cpu();
+	}
+	CHECK(now.sys_ns - before.sys_ns < now.user_ns - before.user_ns);
+	while (now.sys_ns - before.sys_ns < 5 * NS_PER_MS) {
+		for (int i = 0; i < 1000; i++)
+			(void)getppid();
+		now = os_thread_cpu();
+	}
+	CHECK(now.sys_ns > before.sys_ns);
+}
+
+static void *burner(void *spent_ns)
+{
+	uint64_t before_ns = used_ns();
+	burn_ns(100 * NS_PER_MS);
+	*(uint64_t *)spent_ns = used_ns() - before_ns;
+	return NULL;
+}
+
+static void test_other_threads_do_not_count(void)
+{
+	pthread_t thread;
+	uint64_t theirs_ns = 0, before_ns = used_ns();
+	if (!CHECK_INT(pthread_create(&thread, NULL, burner, &theirs_ns), 0))
+		return;
+	pthread_join(thread, NULL);
+	CHECK(theirs_ns >= 100 * NS_PER_MS);
+	CHECK(used_ns() - before_ns < theirs_ns / 2);
+}
+
+/* Two busy threads on one processor: each must wait for the other. */
+static void starve(void)
+{
+	char line[96];
+	cpu_set_t set, one;
+	pthread_t thread;
+	uint64_t theirs_ns;
+	sched_getaffinity(0, sizeof(set), &set);
+	CPU_ZERO(&one);
+	for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &set))
+			CPU_SET(i, &one);
+	CHECK_INT(sched_setaffinity(0, sizeof(one), &one), 0);
+	CHECK_INT(os_cpu_count(), 1);
+	uint64_t before_ns = os_thread_cpu().waited_ns;
+	if (!CHECK_INT(pthread_create(&thread, NULL, burner, &theirs_ns), 0))
+		return;
+	burn_ns(100 * NS_PER_MS);
+	pthread_join(thread, NULL);
+	uint64_t waited_ns = os_thread_cpu().waited_ns - before_ns;
+	if (os_read_line("/proc/thread-self/schedstat", line, sizeof(line)) == 0)
+		CHECK(waited_ns > 0);
+	else
+		CHECK_INT(waited_ns, 0);
+}
+
+/* --- threads and processors -------------------------------------------------------------------------------------- */
+
+static void check_thread_name(const char *name, const char *want)
+{
+	char line[64];
+	os_thread_name(name);
+	if (os_read_line("/proc/thread-self/comm", line, sizeof(line)) == 0)
+		CHECK_STR(line, want);
+}
+
+static void *name_thread(void *arg)
+{
+	check_thread_name("worker", "worker");
+	return arg;
+}
+
+static void test_thread_names(void)
+{
+	pthread_t thread;
+	check_thread_name("short", "short");
+	check_thread_name("exactly15chars.", "exactly15chars.");
+	check_thread_name("sixteen chars ..", "sixteen chars .");
+	check_thread_name("a name that is far too long for the kernel", "a name that is");
+	check_thread_name("os_test", "os_test");
+	if (CHECK_INT(pthread_create(&thread, NULL, name_thread, NULL), 0))
+		pthread_join(thread, NULL);
+	char line[64];
+	if (os_read_line("/proc/self/comm", line, sizeof(line)) == 0)
+		CHECK_STR(line, "os_test");
+}
+
+static void test_cpu_count(void)
+{
+	CHECK(os_cpu_count() >= 1);
+	CHECK((long)os_cpu_count() <= sysconf(_SC_NPROCESSORS_CONF));
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------- */
+
+static void write_file(const char *text)
+{
+	FILE *f = fopen(path, "w");
+	if (!CHECK(f != NULL))
+		return;
+	fputs(text, f);
+	CHECK_INT(fclose(f), 0);
+}
+
+static void test_folding(void)
+{
+	static const char *const rows[][2] = {
+		{ "4096\t131072\t6291456\n", "4096 131072 6291456" },
+		{ "reno cubic\n", "reno cubic" },
+		{ "no newline", "no newline" },
+		{ "  \t leading\n", "leading" },
+		{ "trailing \t \n", "trailing" },
+		{ "a \t\t  b\r\n", "a b" },
+		{ "first\nsecond\n", "first" },
+		{ "\nsecond\n", "" },
+		{ " \n", "" },
+		{ "", "" },
+		{ "x", "x" },
+	};
+	char out[64];
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		memset(out, '#', sizeof(out));
+		write_file(rows[i][0]);
+		CHECK_INT(os_read_line(path, out, sizeof(out)), 0);
+		CHECK_STR(out, rows[i][1]);
+	}
+}
+
+/* Whatever the room, the text ends within it and the byte behind is not touched. */
+static void test_small_room(void)
+{
+	static const char text[] = "0123456789";
+	char out[16];
+	write_file(text);
+	for (size_t cap = 1; cap < sizeof(out); cap++) {
+		memset(out, '#', sizeof(out));
+		CHECK_INT(os_read_line(path, out, cap), 0);
+		CHECK_INT(strlen(out), cap - 1 < 10 ? cap - 1 : 10);
+		CHECK_INT(strncmp(out, text, cap - 1), 0);
+		CHECK_INT(out[cap], '#');
+	}
+}
+
+static void test_unreadable(void)
+{
+	char out[16] = "old";
+	CHECK_INT(os_read_line("/tmp/os_test.no.such.file", out, sizeof(out)), -1);
+	CHECK_INT(errno, ENOENT);
+	CHECK_STR(out, "");
+	strcpy(out, "old");
+	CHECK_INT(os_read_line("/tmp", out, sizeof(out)), -1);
+	CHECK_INT(errno, EISDIR);
+	CHECK_STR(out, "");
+}
+
+/* A thousand reads leave no descriptor behind. */
+static void test_no_descriptor_leaks(void)
+{
+	char out[16];
+	int before = dup(0);
+	close(before);
+	for (int i = 0; i < 1000; i++) {
+		CHECK_INT(os_read_line(path, out, sizeof(out)), 0);
+		CHECK_INT(os_read_line("/tmp", out, sizeof(out)), -1);
+	}
+	int after = dup(0);
+	close(after);
+	CHECK_INT(after, before);
+}
+
+/* --- the rest ---------------------------------------------------------------------------------------------------- */
+
+static void test_kernel(void)
+{
+	char out[64], release[64], want[80];
+	os_kernel(out);
+	CHECK(strchr(out, ' ') != NULL && strlen(out) < 64);
+	if (os_read_line("/proc/sys/kernel/osrelease", release, sizeof(release)) == 0) {
+		snprintf(want, sizeof(want), "Linux %.40s", release);
+		CHECK_STR(out, want);
+	}
+}
+
+static void raise_limit(void)
+{
+	struct rlimit limit;
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = 32;
+	limit.rlim_max = limit.rlim_max < 500 ? limit.rlim_max : 500;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK(os_raise_fd_limit() == limit.rlim_max);
+	struct rlimit now;
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &now), 0);
+	CHECK(now.rlim_cur == limit.rlim_max && now.rlim_max == limit.rlim_max);
+	CHECK(os_raise_fd_limit() == limit.rlim_max);
+}
+
+int main(void)
+{
+	int fd = mkstemp(path);
+	if (!CHECK(fd >= 0))
+		return check_done();
+	close(fd);
+	test_burning_counts();
+	test_user_and_system();
+	test_other_threads_do_not_count();
+	CHECK_INT(in_child(starve), 0);
+	test_thread_names();
+	test_cpu_count();
+	test_folding();
+	test_small_room();
+	test_unreadable();
+	test_no_descriptor_leaks();
+	test_kernel();
+	CHECK_INT(in_child(raise_limit), 0);
+	unlink(path);
+	return check_done();
+}

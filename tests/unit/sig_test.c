@@ -1,0 +1,226 @@
+/* sig_test.c - signals come in at sig_wait and nowhere else, each is counted, and none is lost. Every test runs in a
+ * child, because sig_open changes the whole process. */
+#include "sig.h"
+
+#include "check.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int in_child(void (*body)(void))
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		check_bad = 0;
+		body();
+		_exit(check_bad != 0);
+	}
+	int status = 0;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void nothing_came(void)
+{
+	int times = -1;
+	sig_open();
+	CHECK_INT(sig_pending(NULL), 0);
+	CHECK_INT(sig_pending(&times), 0);
+	CHECK_INT(times, 0);
+	CHECK_INT(sig_exit_status(0), 0);
+	CHECK_INT(sig_exit_status(3), 3);
+}
+
+/* Between sig_open and sig_wait a signal is held back. */
+static void interrupt(void)
+{
+	int times = 0;
+	sig_open();
+	raise(SIGINT);
+	CHECK_INT(sig_pending(NULL), 0);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 1);
+	CHECK_INT(sig_exit_status(0), 130);
+	CHECK_INT(sig_exit_status(1), 130);
+}
+
+static void interrupt_twice(void)
+{
+	int times = 0;
+	sig_open();
+	for (int i = 1; i <= 3; i++) {
+		raise(SIGINT);
+		CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+		CHECK_INT(sig_pending(&times), SIGINT);
+		CHECK_INT(times, i);
+	}
+}
+
+static void terminate(void)
+{
+	sig_open();
+	raise(SIGTERM);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(NULL), SIGTERM);
+	CHECK_INT(sig_exit_status(0), 143);
+}
+
+/* As a shell's background job inherits it, and as a parent that blocks both hands it on. */
+static void inherited(void)
+{
+	sigset_t both;
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, NULL);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	sig_open();
+	int times = 0;
+	raise(SIGINT);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(NULL), SIGINT);
+	raise(SIGTERM);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(&times), SIGTERM);
+	CHECK_INT(times, 2);
+}
+
+static void gone_peer(void)
+{
+	int fds[2];
+	sig_open();
+	CHECK_INT(pipe(fds), 0);
+	close(fds[0]);
+	CHECK_INT(write(fds[1], "x", 1), -1);
+	CHECK_INT(errno, EPIPE);
+}
+
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
+
+static void deadline(void)
+{
+	int fds[2];
+	sig_open();
+	CHECK_INT(pipe(fds), 0);
+	struct pollfd silent = { .fd = fds[0], .events = POLLIN };
+	uint64_t deadline_ns = clk_mono_ns() + 20 * NS_PER_MS;
+	CHECK_INT(sig_wait(&silent, 1, deadline_ns), 0);
+	CHECK(clk_mono_ns() >= deadline_ns);
+	CHECK_INT(sig_wait(&silent, 1, 0), 0);
+	CHECK_INT(sig_wait(&silent, 1, deadline_ns), 0);
+	CHECK_INT(sig_pending(NULL), 0);
+}
+
+static void ready_descriptor(void)
+{
+	int fds[2];
+	sig_open();
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(write(fds[1], "x", 1), 1);
+	struct pollfd list[] = { { .fd = -1, .events = POLLIN }, { .fd = fds[0], .events = POLLIN } };
+	CHECK_INT(sig_wait(list, 2, CLK_NEVER), 1);
+	CHECK_INT(list[0].revents, 0);
+	CHECK_INT(list[1].revents, POLLIN);
+	CHECK_INT(sig_wait(list, 2, 0), 1);
+}
+
+static void bad_call(void)
+{
+	sig_open();
+	CHECK_INT(sig_wait(NULL, 1, 0), -1);
+	CHECK_INT(errno, EFAULT);
+}
+
+/* A busy server always has a descriptor that is ready: Ctrl-C must end it all the same. */
+static void signal_beside_ready_descriptor(void)
+{
+	int fds[2];
+	sig_open();
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(write(fds[1], "x", 1), 1);
+	raise(SIGINT);
+	for (int i = 0; i < 3; i++) {
+		struct pollfd ready = { .fd = fds[0], .events = POLLIN };
+		CHECK(sig_wait(&ready, 1, CLK_NEVER) >= 0);
+	}
+	CHECK_INT(sig_pending(NULL), SIGINT);
+}
+
+/* --- other processes, other threads ------------------------------------------------------------------------------ */
+
+static void wait_for_parent(int ready_fd)
+{
+	sig_open();
+	if (write(ready_fd, "x", 1) != 1)
+		_exit(1);
+	while (sig_pending(NULL) == 0)
+		if (sig_wait(NULL, 0, CLK_NEVER) < 0)
+			_exit(2);
+	_exit(sig_exit_status(0));
+}
+
+/* The signal finds the child before, in, or on its way into sig_wait: none of these loses it. */
+static void test_from_another_process(void)
+{
+	for (int i = 0; i < 50; i++) {
+		int fds[2], status = 0;
+		char byte;
+		if (!CHECK_INT(pipe(fds), 0))
+			return;
+		fflush(NULL);
+		pid_t pid = fork();
+		if (pid == 0)
+			wait_for_parent(fds[1]);
+		CHECK_INT(read(fds[0], &byte, 1), 1);
+		kill(pid, i % 2 == 0 ? SIGINT : SIGTERM);
+		waitpid(pid, &status, 0);
+		CHECK(WIFEXITED(status));
+		CHECK_INT(WEXITSTATUS(status), i % 2 == 0 ? 130 : 143);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
+static void *look_at_mask(void *both_blocked)
+{
+	sigset_t mask;
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	*(bool *)both_blocked = sigismember(&mask, SIGINT) == 1 && sigismember(&mask, SIGTERM) == 1;
+	return NULL;
+}
+
+static void threads_have_them_blocked(void)
+{
+	pthread_t thread;
+	bool both_blocked = false;
+	sig_open();
+	if (CHECK_INT(pthread_create(&thread, NULL, look_at_mask, &both_blocked), 0))
+		pthread_join(thread, NULL);
+	CHECK(both_blocked);
+}
+
+int main(void)
+{
+	CHECK_INT(in_child(nothing_came), 0);
+	CHECK_INT(in_child(interrupt), 0);
+	CHECK_INT(in_child(interrupt_twice), 0);
+	CHECK_INT(in_child(terminate), 0);
+	CHECK_INT(in_child(inherited), 0);
+	CHECK_INT(in_child(gone_peer), 0);
+	CHECK_INT(in_child(deadline), 0);
+	CHECK_INT(in_child(ready_descriptor), 0);
+	CHECK_INT(in_child(bad_call), 0);
+	CHECK_INT(in_child(signal_beside_ready_descriptor), 0);
+	test_from_another_process();
+	CHECK_INT(in_child(threads_have_them_blocked), 0);
+	return check_done();
+}

@@ -1,0 +1,613 @@
+/* sock_test.c - real sockets on loopback: every option reaches the kernel or is named in the error; listening on one
+ * address, all of them, or a taken one; connecting past refusals and silence, but never to oneself. */
+#include "sock.h"
+
+#include "check.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static const struct sock_options no_options;
+
+static uint64_t soon(void)
+{
+	return clk_mono_ns() + UINT64_C(10) * NS_PER_S;
+}
+
+static int option_of(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+	return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
+}
+
+static int tcp_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(fd >= 0);
+	return fd;
+}
+
+static struct addr literal(const char *host, uint16_t port)
+{
+	struct addr a = { 0 };
+	struct net_error e;
+	CHECK_INT(addr_resolve(host, port, AF_UNSPEC, &a, 1, &e), 1);
+	return a;
+}
+
+/* sock_serve that must succeed. */
+static int serve(const char *host, int family, const struct sock_options *o, struct addr *bound)
+{
+	struct net_error e = { .op = "?" };
+	char text[NET_ERROR_TEXT];
+	int fd = sock_serve(host, 0, family, o, bound, &e);
+	if (!CHECK(fd >= 0))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return fd;
+}
+
+/* sock_connect that must succeed. */
+static int reach(const struct addr *to)
+{
+	struct net_error e = { .op = "?" };
+	char text[NET_ERROR_TEXT];
+	int fd = sock_connect(to, 1, NULL, &no_options, soon(), &e);
+	if (!CHECK(fd >= 0))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return fd;
+}
+
+/* An address that refuses: the port is ours, and nobody listens. *fd holds it until it is closed. */
+static struct addr refusing(int *fd)
+{
+	struct addr a = literal("127.0.0.1", 0);
+	*fd = tcp_socket();
+	CHECK_INT(bind(*fd, &a.u.sa, a.len), 0);
+	CHECK_INT(addr_of_socket(*fd, &a), 0);
+	return a;
+}
+
+/* An address that keeps silent: its accept queue is full, so the kernel drops each further SYN (listen(2)). */
+static struct addr silent(int *server, int fill[static 4])
+{
+	struct addr a = refusing(server);
+	CHECK_INT(listen(*server, 0), 0);
+	for (int i = 0; i < 4; i++) {
+		fill[i] = tcp_socket();
+		fcntl(fill[i], F_SETFL, O_NONBLOCK);
+		if (connect(fill[i], &a.u.sa, a.len) < 0)
+			CHECK_INT(errno, EINPROGRESS);
+	}
+	CHECK_INT(sock_wait(fill[0], POLLOUT, soon()), 1);
+	return a;
+}
+
+static void close_silent(int server, const int fill[static 4])
+{
+	close(server);
+	for (int i = 0; i < 4; i++)
+		close(fill[i]);
+}
+
+/* --- options ----------------------------------------------------------------------------------------------------- */
+
+static void test_options_are_set(void)
+{
+	int fd = tcp_socket();
+	struct net_error e;
+	struct sock_options o = {
+		.send_buffer = 20000, .receive_buffer = 30000, .receive_low_water = 5000, .pacing_Bps = 123456,
+		.congestion = "reno", .nodelay = true, .cork = true, .keepalive = true,
+	};
+	CHECK_INT(sock_set(fd, &o, &e), 0);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_SNDBUF), 40000);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_RCVBUF), 60000);
+	CHECK_INT(sock_send_buffer(fd), 40000);
+	CHECK_INT(sock_receive_buffer(fd), 60000);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_RCVLOWAT), 5000);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_MAX_PACING_RATE), 123456);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_CORK), 1);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+		  option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 25);
+	char name[16] = "";
+	socklen_t len = sizeof(name);
+	CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+	CHECK_STR(name, "reno");
+	close(fd);
+}
+
+static void test_defaults_are_left_alone(void)
+{
+	int fd = tcp_socket(), same = tcp_socket();
+	struct net_error e;
+	CHECK_INT(sock_set(fd, &no_options, &e), 0);
+	CHECK_INT(sock_send_buffer(fd), sock_send_buffer(same));
+	CHECK_INT(sock_receive_buffer(fd), sock_receive_buffer(same));
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_CORK), 0);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_RCVLOWAT), 1);
+	close(fd);
+	close(same);
+}
+
+/* No option is forgotten, and none fails in silence. */
+static void test_each_option_reports_its_error(void)
+{
+	static const struct {
+		struct sock_options o;
+		const char *text;
+	} rows[] = {
+		{ { .send_buffer = 4096 }, "set send buffer 4096: " }, { { .receive_buffer = 4096 }, "set receive buffer 4096: " },
+		{ { .mss = 1000 }, "set mss 1000: " }, { { .pacing_Bps = 7 }, "set pacing rate" },
+		{ { .receive_low_water = 9 }, "set receive low water 9: " }, { { .congestion = "reno" }, "set congestion control reno: " },
+		{ { .nodelay = true }, "set nodelay" }, { { .cork = true }, "set cork" }, { { .keepalive = true }, "set keepalive" },
+	};
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct net_error e = { 0 };
+		char text[NET_ERROR_TEXT];
+		CHECK_INT(sock_set(-1, &rows[i].o, &e), -1);
+		CHECK_INT(e.sys, EBADF);
+		if (!CHECK(strncmp(net_error_text(&e, text), rows[i].text, strlen(rows[i].text)) == 0))
+			fprintf(stderr, "    said \"%s\", not \"%s\"\n", text, rows[i].text);
+	}
+	CHECK_INT(sock_send_buffer(-1), 0);
+	CHECK_INT(sock_receive_buffer(-1), 0);
+}
+
+static void check_refused_option(struct sock_options o, int error, const char *object)
+{
+	int fd = tcp_socket();
+	struct net_error e = { 0 };
+	CHECK_INT(sock_set(fd, &o, &e), -1);
+	CHECK_STR(e.op, "set");
+	CHECK_STR(e.object, object);
+	CHECK_INT(e.sys, error);
+	close(fd);
+}
+
+static void test_refused_options(void)
+{
+	check_refused_option((struct sock_options){ .congestion = "no-such-thing" }, ENOENT, "congestion control no-such-thing");
+	check_refused_option((struct sock_options){ .congestion = "a name much longer than sixteen bytes" }, ENOENT,
+			     "congestion control a name much longer than sixteen bytes");
+	check_refused_option((struct sock_options){ .mss = 1 }, EINVAL, "mss 1");
+	check_refused_option((struct sock_options){ .mss = 1000000 }, EINVAL, "mss 1000000");
+	/* Cut to an int this would be a small number that the kernel takes. */
+	check_refused_option((struct sock_options){ .send_buffer = (UINT64_C(1) << 40) + 4096 }, EINVAL,
+			     "send buffer 1099511631872");
+	check_refused_option((struct sock_options){ .receive_buffer = UINT64_MAX }, EINVAL,
+			     "receive buffer 18446744073709551615");
+}
+
+/* What is agreed on in the handshake is set before it, on both sides; accepted sockets inherit. */
+static void test_options_before_the_handshake(void)
+{
+	struct sock_options mine = { .receive_buffer = 20000, .mss = 900 }, yours = { .send_buffer = 10000, .nodelay = true };
+	struct addr bound;
+	struct net_error e;
+	int server = serve("127.0.0.1", AF_UNSPEC, &mine, &bound);
+	int client = sock_connect(&bound, 1, NULL, &yours, soon(), &e);
+	int accepted = accept(server, NULL, NULL);
+	CHECK_INT(sock_receive_buffer(accepted), 40000);
+	CHECK_INT(sock_send_buffer(client), 20000);
+	CHECK_INT(option_of(client, IPPROTO_TCP, TCP_NODELAY), 1);
+	CHECK(option_of(client, IPPROTO_TCP, TCP_MAXSEG) <= 900);
+	close(accepted);
+	close(client);
+	close(server);
+}
+
+/* --- listening --------------------------------------------------------------------------------------------------- */
+
+static bool is_reachable(const char *host, uint16_t port)
+{
+	struct addr to = literal(host, port);
+	struct net_error e;
+	int fd = sock_connect(&to, 1, NULL, &no_options, soon(), &e);
+	if (fd >= 0)
+		close(fd);
+	else
+		CHECK_INT(e.sys, ECONNREFUSED);
+	return fd >= 0;
+}
+
+static bool has_ipv6(void)
+{
+	struct addr a = literal("::1", 0);
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool ok = fd >= 0 && bind(fd, &a.u.sa, a.len) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void test_serve_one_address(void)
+{
+	struct addr bound;
+	char text[ADDR_TEXT];
+	int fd = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	CHECK(strncmp(addr_text(&bound, text), "127.0.0.1:", 10) == 0);
+	CHECK(addr_port(&bound) != 0);
+	CHECK(is_reachable("127.0.0.1", addr_port(&bound)));
+	CHECK(!is_reachable("127.0.0.2", addr_port(&bound)));
+	close(fd);
+}
+
+static void test_serve_ipv4(void)
+{
+	struct addr bound;
+	int fd = serve(NULL, AF_INET, &no_options, &bound);
+	CHECK_INT(bound.u.sa.sa_family, AF_INET);
+	CHECK(is_reachable("127.0.0.1", addr_port(&bound)));
+	CHECK(is_reachable("127.0.0.2", addr_port(&bound)));
+	if (has_ipv6())
+		CHECK(!is_reachable("::1", addr_port(&bound)));
+	close(fd);
+}
+
+static void test_serve_ipv6(void)
+{
+	struct addr bound;
+	int fd = serve(NULL, AF_INET6, &no_options, &bound);
+	CHECK_INT(bound.u.sa.sa_family, AF_INET6);
+	CHECK_INT(option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+	CHECK(is_reachable("::1", addr_port(&bound)));
+	close(fd);
+	fd = serve("::1", AF_UNSPEC, &no_options, &bound);
+	CHECK(is_reachable("::1", addr_port(&bound)));
+	close(fd);
+}
+
+/* One socket for both; an IPv4 client's address is shown as such. */
+static void test_serve_everywhere(void)
+{
+	struct addr bound, here, there;
+	char here_text[ADDR_TEXT], there_text[ADDR_TEXT];
+	int server = serve(NULL, AF_UNSPEC, &no_options, &bound);
+	CHECK_INT(bound.u.sa.sa_family, has_ipv6() ? AF_INET6 : AF_INET);
+	if (has_ipv6())
+		CHECK(is_reachable("::1", addr_port(&bound)));
+	if (has_ipv6())
+		close(accept(server, NULL, NULL));
+	struct addr to = literal("127.0.0.1", addr_port(&bound));
+	int client = reach(&to), accepted = accept(server, NULL, NULL);
+	CHECK_INT(addr_of_socket(client, &here), 0);
+	CHECK_INT(addr_of_peer(accepted, &there), 0);
+	CHECK_STR(addr_text(&there, there_text), addr_text(&here, here_text));
+	close(accepted);
+	close(client);
+	close(server);
+}
+
+/* A port that somebody has: never a second listener beside him, not of another family either. */
+static void test_taken_port(void)
+{
+	static const char *const holders[] = { "127.0.0.1", "0.0.0.0" };
+	for (size_t i = 0; i < COUNT_OF(holders); i++) {
+		struct addr bound, second;
+		struct net_error e = { 0 };
+		int fd = serve(holders[i], AF_UNSPEC, &no_options, &bound);
+		CHECK_INT(sock_listen(&bound, false, &no_options, &e), -1);
+		CHECK_STR(e.op, "bind");
+		CHECK_INT(e.sys, EADDRINUSE);
+		e = (struct net_error){ 0 };
+		CHECK_INT(sock_serve(holders[i], addr_port(&bound), AF_UNSPEC, &no_options, &second, &e), -1);
+		CHECK_INT(e.sys, EADDRINUSE);
+		e = (struct net_error){ 0 };
+		CHECK_INT(sock_serve(NULL, addr_port(&bound), AF_UNSPEC, &no_options, &second, &e), -1);
+		CHECK_INT(e.sys, EADDRINUSE);
+		close(fd);
+	}
+}
+
+static void test_serve_failures(void)
+{
+	struct addr bound;
+	struct net_error e = { 0 };
+	char text[NET_ERROR_TEXT];
+	CHECK_INT(sock_serve("192.0.2.1", 0, AF_UNSPEC, &no_options, &bound, &e), -1); /* RFC 5737: nobody's */
+	CHECK(strncmp(net_error_text(&e, text), "bind 192.0.2.1:0: ", 18) == 0);
+	CHECK_INT(e.sys, EADDRNOTAVAIL);
+	e = (struct net_error){ 0 };
+	CHECK_INT(sock_serve("127.0.0.1", 0, AF_INET6, &no_options, &bound, &e), -1);
+	CHECK_STR(e.op, "resolve");
+	CHECK(e.gai != 0);
+	struct sock_options o = { .congestion = "no-such-thing" };
+	CHECK_INT(sock_serve("127.0.0.1", 0, AF_UNSPEC, &o, &bound, &e), -1);
+	CHECK_STR(e.op, "set");
+	CHECK_INT(e.sys, ENOENT);
+	CHECK_INT(sock_serve(NULL, 0, AF_UNSPEC, &o, &bound, &e), -1);
+	CHECK_INT(e.sys, ENOENT);
+}
+
+/* The side that closes first keeps the port in TIME-WAIT; the server gets it back all the same. */
+static void test_restart(void)
+{
+	struct addr bound, again;
+	struct net_error e;
+	char byte;
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound), client = reach(&bound);
+	close(accept(server, NULL, NULL));
+	CHECK_INT(read(client, &byte, 1), 0);
+	close(client);
+	close(server);
+	server = sock_serve("127.0.0.1", addr_port(&bound), AF_UNSPEC, &no_options, &again, &e);
+	CHECK(server >= 0);
+	CHECK(server < 0 || addr_equal(&bound, &again));
+	close(server);
+}
+
+/* --- connecting -------------------------------------------------------------------------------------------------- */
+
+static void test_connect(void)
+{
+	struct addr bound, there;
+	struct net_error e, untouched;
+	memset(&e, 0x5a, sizeof(e));
+	untouched = e;
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	int client = sock_connect(&bound, 1, NULL, &no_options, CLK_NEVER, &e);
+	CHECK(client >= 0);
+	CHECK_INT(memcmp(&e, &untouched, sizeof(e)), 0);
+	CHECK_INT(fcntl(client, F_GETFL) & O_NONBLOCK, 0);
+	CHECK_INT(fcntl(client, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &bound));
+	close(client);
+	close(server);
+}
+
+static void test_refused(void)
+{
+	int holder;
+	struct addr to = refusing(&holder);
+	struct net_error e = { 0 };
+	char text[ADDR_TEXT];
+	CHECK_INT(sock_connect(&to, 1, NULL, &no_options, soon(), &e), -1);
+	CHECK_STR(e.op, "connect");
+	CHECK_STR(e.object, addr_text(&to, text));
+	CHECK_INT(e.sys, ECONNREFUSED);
+	close(holder);
+}
+
+static void test_second_answers(void)
+{
+	int holder;
+	struct addr list[2] = { refusing(&holder) }, there;
+	struct net_error e, untouched;
+	memset(&e, 0x5a, sizeof(e));
+	untouched = e;
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
+	int client = sock_connect(list, 2, NULL, &no_options, CLK_NEVER, &e);
+	CHECK(client >= 0);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &list[1]));
+	CHECK_INT(memcmp(&e, &untouched, sizeof(e)), 0);
+	close(client);
+	close(server);
+	close(holder);
+}
+
+static void test_all_refuse(void)
+{
+	int holders[3];
+	struct addr list[3];
+	struct net_error e = { 0 };
+	char text[ADDR_TEXT];
+	for (int i = 0; i < 3; i++)
+		list[i] = refusing(&holders[i]);
+	CHECK_INT(sock_connect(list, 3, NULL, &no_options, soon(), &e), -1);
+	CHECK_INT(e.sys, ECONNREFUSED);
+	CHECK_STR(e.object, addr_text(&list[2], text));
+	for (int i = 0; i < 3; i++)
+		close(holders[i]);
+}
+
+static void test_silence(void)
+{
+	int server, fill[4];
+	struct addr to = silent(&server, fill);
+	struct net_error e = { 0 };
+	uint64_t deadline_ns = clk_mono_ns() + 60 * NS_PER_MS;
+	CHECK_INT(sock_connect(&to, 1, NULL, &no_options, deadline_ns, &e), -1);
+	CHECK(clk_mono_ns() >= deadline_ns);
+	CHECK_STR(e.op, "connect");
+	CHECK_INT(e.sys, ETIMEDOUT);
+	close_silent(server, fill);
+}
+
+/* A silent first address leaves time for the second. */
+static void test_silence_then_answer(void)
+{
+	int silent_fd, fill[4];
+	struct addr list[2] = { silent(&silent_fd, fill) }, there;
+	struct net_error e = { 0 };
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
+	int client = sock_connect(list, 2, NULL, &no_options, clk_mono_ns() + 200 * NS_PER_MS, &e);
+	CHECK(client >= 0);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &list[1]));
+	close(client);
+	close(server);
+	close_silent(silent_fd, fill);
+}
+
+static void test_source_address(void)
+{
+	struct addr bound, here, from = literal("127.0.0.3", 0), from6 = literal("::1", 0), foreign = literal("192.0.2.1", 0);
+	struct net_error e = { 0 };
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	int client = sock_connect(&bound, 1, &from, &no_options, soon(), &e);
+	CHECK(client >= 0);
+	CHECK_INT(addr_of_socket(client, &here), 0);
+	CHECK(here.u.in4.sin_addr.s_addr == from.u.in4.sin_addr.s_addr);
+	close(client);
+
+	CHECK_INT(sock_connect(&bound, 1, &from6, &no_options, soon(), &e), -1);
+	CHECK_INT(e.sys, EAFNOSUPPORT);
+	CHECK_INT(sock_connect(&bound, 0, NULL, &no_options, soon(), &e), -1);
+	CHECK_INT(e.sys, EAFNOSUPPORT);
+	CHECK_INT(sock_connect(&bound, 1, &foreign, &no_options, soon(), &e), -1);
+	CHECK_STR(e.op, "bind");
+	CHECK_STR(e.object, "192.0.2.1:0");
+	CHECK_INT(e.sys, EADDRNOTAVAIL);
+	close(server);
+}
+
+/* Addresses of the other family are passed over, not counted as failures. */
+static void test_other_family_is_passed_over(void)
+{
+	struct addr list[2] = { literal("::1", 1) }, from = literal("127.0.0.1", 0);
+	struct net_error e = { 0 };
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
+	int client = sock_connect(list, 2, &from, &no_options, soon(), &e);
+	CHECK(client >= 0);
+	close(client);
+	close(server);
+}
+
+static void test_connect_with_a_bad_option(void)
+{
+	struct addr bound;
+	struct net_error e = { 0 };
+	struct sock_options o = { .congestion = "no-such-thing" };
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	CHECK_INT(sock_connect(&bound, 1, NULL, &o, soon(), &e), -1);
+	CHECK_STR(e.op, "set");
+	CHECK_INT(e.sys, ENOENT);
+	close(server);
+}
+
+/* From a port to the same port: the kernel would connect the socket to itself. Nor may that port be left in TIME-WAIT: a
+ * bind without SO_REUSEADDR shows it. Somebody may take the port in between: then another one is tried. */
+static void test_never_to_itself(void)
+{
+	struct net_error e = { .op = "?" };
+	struct addr self;
+	for (int attempt = 0; attempt < 20; attempt++) {
+		int holder;
+		self = refusing(&holder);
+		close(holder);
+		CHECK_INT(sock_connect(&self, 1, &self, &no_options, soon(), &e), -1);
+		if (strcmp(e.op, "bind") != 0)
+			break;
+	}
+	CHECK_STR(e.op, "connect");
+	CHECK_INT(e.sys, ECONNREFUSED);
+	int fd = tcp_socket();
+	CHECK_INT(bind(fd, &self.u.sa, self.len), 0);
+	close(fd);
+}
+
+/* Failures of every kind, a hundred times: no descriptor is left behind. */
+static void test_no_descriptor_leaks(void)
+{
+	struct sock_options bad = { .congestion = "no-such-thing" };
+	struct addr bound, second, foreign = literal("192.0.2.1", 0);
+	struct net_error e;
+	int holder, server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound), before = dup(0);
+	close(before);
+	for (int i = 0; i < 100; i++) {
+		struct addr to = refusing(&holder);
+		CHECK_INT(sock_connect(&to, 1, NULL, &no_options, soon(), &e), -1);
+		CHECK_INT(sock_connect(&to, 1, NULL, &bad, soon(), &e), -1);
+		CHECK_INT(sock_connect(&to, 1, &foreign, &no_options, soon(), &e), -1);
+		CHECK_INT(sock_listen(&bound, false, &no_options, &e), -1);
+		CHECK_INT(sock_listen(&foreign, false, &bad, &e), -1);
+		CHECK_INT(sock_serve(NULL, addr_port(&bound), AF_UNSPEC, &no_options, &second, &e), -1);
+		close(holder);
+	}
+	int after = dup(0);
+	CHECK_INT(after, before);
+	close(after);
+	close(server);
+}
+
+/* --- waiting and aborting ---------------------------------------------------------------------------------------- */
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static void test_wait(void)
+{
+	int fds[2];
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(sock_wait(fds[1], POLLOUT, CLK_NEVER), 1);
+	CHECK_INT(sock_wait(fds[0], POLLIN, 0), 0);
+	/* Signals every 2 ms do not end the wait. */
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval every = { .it_interval.tv_usec = 2000, .it_value.tv_usec = 2000 };
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+	uint64_t deadline_ns = clk_mono_ns() + 30 * NS_PER_MS;
+	CHECK_INT(sock_wait(fds[0], POLLIN, deadline_ns), 0);
+	CHECK(clk_mono_ns() >= deadline_ns);
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	CHECK_INT(write(fds[1], "x", 1), 1);
+	CHECK_INT(sock_wait(fds[0], POLLIN, CLK_NEVER), 1);
+	CHECK_INT(sock_wait(fds[0], POLLIN, 0), 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void test_abort(void)
+{
+	struct addr bound;
+	char byte;
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound), client = reach(&bound);
+	int accepted = accept(server, NULL, NULL);
+	sock_abort(accepted);
+	CHECK_INT(fcntl(accepted, F_GETFD), -1);
+	CHECK_INT(read(client, &byte, 1), -1);
+	CHECK_INT(errno, ECONNRESET);
+	close(client);
+	close(server);
+}
+
+int main(void)
+{
+	test_options_are_set();
+	test_defaults_are_left_alone();
+	test_each_option_reports_its_error();
+	test_refused_options();
+	test_options_before_the_handshake();
+	test_serve_one_address();
+	test_serve_ipv4();
+	if (has_ipv6())
+		test_serve_ipv6();
+	else
+		printf("no IPv6 here: its tests are skipped\n");
+	test_serve_everywhere();
+	test_taken_port();
+	test_serve_failures();
+	test_restart();
+	test_connect();
+	test_refused();
+	test_second_answers();
+	test_all_refuse();
+	test_silence();
+	test_silence_then_answer();
+	test_source_address();
+	test_other_family_is_passed_over();
+	test_connect_with_a_bad_option();
+	test_never_to_itself();
+	test_no_descriptor_leaks();
+	test_wait();
+	test_abort();
+	return check_done();
+}
