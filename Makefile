@@ -55,7 +55,7 @@ SOURCES  := $(wildcard common/*.[ch] tools/*.[ch] tools/*/*.[ch] tests/unit/*.[c
 
 all: $(TOOLS:%=$(B)/bin/%)
 unit: $(UNIT)
-man: $(TOOLS:%=$(B)/man/%.1)
+man: $(TOOLS:%=$(B)/man/tcplab-%.1)
 completion: $(B)/completion/tcplab
 
 $(B)/%.o: %.c Makefile | $(KERNEL_HEADERS)
@@ -74,7 +74,7 @@ $(B)/bin/%: $(B)/tools/%.o $(B)/libchapters.a $(B)/libtcplab.a
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libchapters.a $(B)/libtcplab.a
 	$(LINK)
 
-$(B)/man/%.1: $(B)/bin/%
+$(B)/man/tcplab-%.1: $(B)/bin/%
 	@mkdir -p $(@D)
 	$(Q)$< --print-man > $@
 $(B)/completion/tcplab: $(TOOLS:%=$(B)/bin/%) scripts/completion $(wildcard labs/*/lab.sh)
@@ -101,11 +101,11 @@ install: all man completion
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(LIBEXEC)
 	install -m 755 scripts/tcplab $(DESTDIR)$(PREFIX)/bin/tcplab
 	cp -R labs $(SHARE)/tcplab/
-	install -m 644 $(TOOLS:%=$(B)/man/%.1) docs/man/tcplab.1 $(SHARE)/man/man1
+	install -m 644 $(TOOLS:%=$(B)/man/tcplab-%.1) docs/man/tcplab.1 $(SHARE)/man/man1
 	install -m 644 $(B)/completion/tcplab $(SHARE)/bash-completion/completions/tcplab
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/tcplab $(SHARE)/bash-completion/completions/tcplab
-	rm -f $(TOOLS:%=$(SHARE)/man/man1/%.1) $(SHARE)/man/man1/tcplab.1
+	rm -f $(TOOLS:%=$(SHARE)/man/man1/tcplab-%.1) $(SHARE)/man/man1/tcplab.1
 	rm -rf $(LIBEXEC) $(SHARE)/tcplab
 
 fmt:

@@ -261,11 +261,12 @@ static void print_man_examples(const struct arg_example *e)
 
 static void print_man(const struct arg_spec *spec)
 {
-	printf(".TH %s 1 \"\" \"tcplab " TCPLAB_VERSION "\" \"tcplab\"\n.SH NAME\n%s \\- ", spec->tool, spec->tool);
+	/* WHY tcplab-TOOL: a page named echo.1 or netcat.1 would hide, or overwrite, another program's. */
+	printf(".TH tcplab-%s 1 \"\" \"tcplab " TCPLAB_VERSION "\" \"tcplab\"\n.SH NAME\ntcplab-%s \\- ", spec->tool, spec->tool);
 	print_roff(spec->one_line);
 	printf("\n.SH SYNOPSIS\n");
 	for (size_t i = 0; spec->synopsis[i] != NULL; i++) {
-		printf("%s.B %s\n", i > 0 ? ".br\n" : "", spec->tool);
+		printf("%s.B tcplab %s\n", i > 0 ? ".br\n" : "", spec->tool);
 		print_roff(spec->synopsis[i]);
 		putchar('\n');
 	}
@@ -394,10 +395,12 @@ int args_parse(const struct arg_spec *spec, int argc, char **argv)
 			args_misuse("--%s needs a value", spec->args[optopt - ROW_BASE].long_name);
 		if (c == ':')
 			args_misuse("-%c needs a value", optopt);
-		if (c == '?' && optopt > 0 && optopt < 256)
+		if (c == '?' && isgraph(optopt & 0xff) && optopt < 256)
 			args_misuse("unknown option -%c", optopt);
-		if (c == '?')
+		if (c == '?' && word[0] == '-')
 			args_misuse("bad option %s", word);
+		if (c == '?')
+			args_misuse("bad option");
 		if (c == TRACE)
 			diag_trace = true;
 		else if (c == 'V' || c <= PRINT_COMPLETION)

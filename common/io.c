@@ -62,6 +62,10 @@ int io_write_full(int fd, const void *p, size_t n, const struct io_until *until)
 			put += (size_t)w;
 		else if (io_is_over(until))
 			return -1;
+		/* The same for a peer that makes room for a few bytes now and then. */
+		errno = EAGAIN;
+		if (put < n && io_is_over(until))
+			return -1;
 	}
 	return 0;
 }

@@ -5,14 +5,35 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
+
+enum { PATIENCE = 3 };
 
 static volatile sig_atomic_t caught_signal, caught_times;
+static atomic_bool flag; /* lock-free, and so fit for a handler (C11 7.14.1.1) */
 static sigset_t mask_before;
 
 static void on_signal(int number)
 {
 	caught_signal = number;
 	caught_times++;
+	atomic_store(&flag, true);
+	if (caught_times >= PATIENCE)
+		_exit(128 + number);
+}
+
+const atomic_bool *sig_flag(void)
+{
+	return &flag;
+}
+
+void sig_let_in(bool in)
+{
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	pthread_sigmask(in ? SIG_UNBLOCK : SIG_BLOCK, &ends, NULL);
 }
 
 void sig_open(void)
@@ -39,6 +60,12 @@ int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns)
 	uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
 	struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
 	int ready = ppoll(fds, n, deadline_ns == CLK_NEVER ? NULL : &left, &mask_before);
+	if (ready > 0) {
+		/* WHY: when a descriptor is ready at once, ppoll(2) does not stop for a signal; a busy server would never see it. */
+		sigset_t mask;
+		pthread_sigmask(SIG_SETMASK, &mask_before, &mask);
+		pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	}
 	return ready < 0 && errno == EINTR ? 0 : ready;
 }
 

@@ -9,6 +9,8 @@
 #include "cdefs.h"
 
 #include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Blocks SIGINT and SIGTERM and ignores SIGPIPE (a gone peer is an error of the write, not the end of the process).
@@ -18,6 +20,11 @@ void sig_open(void);
 /* ppoll(2) that also ends when SIGINT or SIGTERM came: the number of ready descriptors, 0 at the deadline (CLK_NEVER:
  * none) or after a signal, -1 with errno. BLOCKS. */
 MUST_USE int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns);
+
+/* For a stage in which main blocks elsewhere than in sig_wait (connecting): let the signals in, and hand sig_flag() to the
+ * calls that can be cancelled (io.h, sock.h). Who does not look at the flag is ended by the third signal. */
+void sig_let_in(bool in);
+const atomic_bool *sig_flag(void); /* true once a signal came */
 
 /* The signal that asked us to end, or 0. How often one came so far is in *times, unless it is NULL. */
 int sig_pending(int *times);

@@ -166,16 +166,18 @@ int sock_serve(const char *host, uint16_t port, int family, const struct sock_op
 
 /* --- connecting -------------------------------------------------------------------------------------------------- */
 
-int sock_wait(int fd, short events, uint64_t deadline_ns)
+/* Until fd is writable: 0, or -1 with ETIMEDOUT, ECANCELED or the reason why it cannot be waited for. */
+static int wait_writable(int fd, const struct io_until *until)
 {
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = events };
-		uint64_t now = clk_mono_ns();
-		uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
-		struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S) };
-		int n = ppoll(&p, 1, deadline_ns == CLK_NEVER ? NULL : &left, NULL);
-		if (n >= 0 || errno != EINTR)
-			return n;
+		struct pollfd p = { .fd = fd, .events = POLLOUT };
+		int n = poll(&p, 1, IO_TICK_MS);
+		if (n > 0)
+			return 0;
+		if (n == 0)
+			errno = EAGAIN;
+		if (io_is_over(until))
+			return -1;
 	}
 }
 
@@ -186,19 +188,16 @@ static bool is_connected_to_itself(int fd)
 }
 
 /* connect(2) on a non-blocking socket, so that a deadline can end it; then blocking again. 0, or -1 with errno. */
-static int connect_until(int fd, const struct addr *to, uint64_t deadline_ns)
+static int connect_until(int fd, const struct addr *to, const struct io_until *until)
 {
 	int flags = fcntl(fd, F_GETFL);
 	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -1;
 	int rc = connect(fd, &to->u.sa, to->len);
 	if (rc < 0 && errno == EINPROGRESS) {
-		int error = ETIMEDOUT;
+		int error = 0;
 		socklen_t len = sizeof(error);
-		int ready = sock_wait(fd, POLLOUT, deadline_ns);
-		if (ready < 0)
-			return -1;
-		if (ready > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		if (wait_writable(fd, until) < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 			return -1;
 		errno = error;
 		rc = error == 0 ? 0 : -1;
@@ -213,7 +212,7 @@ static int connect_until(int fd, const struct addr *to, uint64_t deadline_ns)
 }
 
 static int connect_one(const struct addr *to, const struct addr *from, const struct sock_options *o,
-		       uint64_t deadline_ns, struct net_error *e)
+		       const struct io_until *until, struct net_error *e)
 {
 	char text[ADDR_TEXT];
 	addr_text(to, text);
@@ -226,7 +225,7 @@ static int connect_one(const struct addr *to, const struct addr *from, const str
 		net_fail(e, "bind", addr_text(from, text));
 		return give_up(fd);
 	}
-	int rc = connect_until(fd, to, deadline_ns);
+	int rc = connect_until(fd, to, until);
 	tracef("connect(%d, %s) = %d", fd, text, rc);
 	if (rc == 0)
 		return fd;
@@ -239,24 +238,28 @@ static int connect_one(const struct addr *to, const struct addr *from, const str
 }
 
 int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
-		 uint64_t deadline_ns, struct net_error *e)
+		 const struct io_until *until, struct net_error *e)
 {
+	struct net_error last;
 	bool tried = false;
 	for (size_t i = 0; i < n; i++) {
 		if (from != NULL && from->u.sa.sa_family != list[i].u.sa.sa_family)
 			continue;
 		/* Each address gets an equal share of what is left, so that a silent one leaves time for the next. */
 		uint64_t now = clk_mono_ns();
-		uint64_t share_ns = now < deadline_ns ? (deadline_ns - now) / (n - i) : 0;
-		struct net_error last;
-		int fd = connect_one(&list[i], from, o, now + share_ns, &last);
+		uint64_t left_ns = now < until->deadline_ns ? until->deadline_ns - now : 0;
+		struct io_until share = { .deadline_ns = now + left_ns / (n - i), .cancel = until->cancel };
+		int fd = connect_one(&list[i], from, o, &share, &last);
 		if (fd >= 0)
 			return fd;
-		*e = last;
 		tried = true;
+		if (last.sys == ECANCELED)
+			break;
 	}
-	if (tried)
+	if (tried) {
+		*e = last;
 		return -1;
+	}
 	errno = EAFNOSUPPORT;
 	return net_fail(e, "connect", "no address of the wanted family");
 }

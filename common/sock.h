@@ -5,6 +5,7 @@
 #define TCPLAB_SOCK_H
 
 #include "addr.h"
+#include "io.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,15 +35,12 @@ MUST_USE int sock_listen(const struct addr *where, bool both_families, const str
 MUST_USE int sock_serve(const char *host, uint16_t port, int family, const struct sock_options *o, struct addr *bound,
 			struct net_error *e);
 
-/* Connects to the first of n addresses that answers, each with a fresh socket, all before deadline_ns. `from` is the
+/* Connects to the first of n addresses that answers, each with a fresh socket, all before the deadline. `from` is the
  * local address or NULL; addresses of another family than `from` are passed over. BLOCKS. A connection to itself (the
  * same port at both ends, RFC 9293 3.5 simultaneous open) counts as refused. A descriptor, or -1 with *e of the last
- * attempt (ETIMEDOUT when the deadline came); *e is touched only then. */
+ * attempt (ETIMEDOUT when the deadline came, ECANCELED); *e is touched only then. */
 MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
-			  uint64_t deadline_ns, struct net_error *e);
-
-/* Waits until fd is ready for `events` (POLLIN, POLLOUT) or the deadline has come: 1, 0, or -1 with errno. BLOCKS. */
-MUST_USE int sock_wait(int fd, short events, uint64_t deadline_ns);
+			  const struct io_until *until, struct net_error *e);
 
 /* How many bytes the socket's own buffers may hold now, as the kernel accounts them (SO_SNDBUF, SO_RCVBUF); 0 unknown. */
 uint64_t sock_send_buffer(int fd);

@@ -234,7 +234,7 @@ is_ndjson() {
 	[ -e "$root/usr/share/man/man1/tcplab.1" ]
 	for tool in $(tools); do
 		[ -x "$root/usr/libexec/tcplab/$tool" ]
-		[ -e "$root/usr/share/man/man1/$tool.1" ]
+		[ -e "$root/usr/share/man/man1/tcplab-$tool.1" ]
 		env -u TCPLAB_BIN "$root/usr/bin/tcplab" "$tool" --version
 	done
 	bash -n "$root/usr/share/bash-completion/completions/tcplab"

@@ -71,7 +71,7 @@ start_lab() {
 nothing_is_left() {
 	wait_until nothing_sleeps
 	wait_until no_directory
-	! pgrep -f "watcher.sh $TMPDIR" >/dev/null
+	! pgrep -f "labs/lib/watcher.sh" >/dev/null
 }
 
 no_directory() {

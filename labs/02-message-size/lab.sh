@@ -101,14 +101,18 @@ show_table() {
 	say "$(printf '%10s %12s %12s %14s %16s' block 'its time' 'by the model' 'rate' 'rate, 16 deep')"
 	for length in "${lengths[@]}"; do
 		n=$((length / 1024))
-		say "$(printf '%6d KiB %9s us %9s us %9s MB/s %11s' $n "$(calc "${time[$length 1]} / 1e3" %.1f)" \
+		say "$(printf '%6d KiB %9s us %9s us %9s MB/s %16s' $n "$(calc "${time[$length 1]} / 1e3" %.1f)" \
 			"$(calc "${model[$length]} / 1e3" %.1f)" "$(calc "1e3 * $length / ${time[$length 1]}" %.0f)" \
 			"$(deep_rate "$length")")"
 	done
 }
 
 deep_rate() {
-	[[ -z ${time[$1 16]:-} ]] || echo "$(calc "16e3 * $1 / ${time[$1 16]}" %.0f) MB/s"
+	if [[ -n ${time[$1 16]:-} ]]; then
+		echo "$(calc "16e3 * $1 / ${time[$1 16]}" %.0f) MB/s"
+	else
+		echo -
+	fi
 }
 
 # --- explain ---
@@ -123,7 +127,7 @@ explain() {
 		'one T0 is paid for 16 of them. TCP itself does that with its window.' \
 		'' \
 		'In the source: put_blocks() and take_acks() are the sender, walk_payload() the receiver (tools/ttcp/flow.c); what' \
-		'ttcp predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 1122 4.2.3.2, RFC 7323 1.1, tcp(7).'
+		'ttcp predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
 }
 
 # --- verdict ---

@@ -9,22 +9,24 @@
 #     only waits and passes  --->   --kill-child -> of the namespace: tells    --->   all in the namespace
 #     signals on                                    the story
 #       :
-#       : a pipe                    watcher.sh, in a session of its own: at end of file it kills what is listed in
-#       +.........................> LAB_DIR/live and removes LAB_DIR
+#       : a pipe                    watcher.sh, in a session of its own, made LAB_DIR: at end of file it kills what is
+#       +.........................> listed in LAB_DIR/live, and removes LAB_DIR
 #
 # Where namespaces are refused there is one lab.sh and no unshare. Then each command gets a process group, which
 # is listed in LAB_DIR/live, and a parent-death signal (PR_SET_PDEATHSIG in prctl(2), by way of setpriv).
 #
+# A child lists itself, and only then lets go of its copy of the pipe: so the watcher cannot reach the end of file, and
+# read the list, before everybody is on it - not even if the lab is killed between fork and exec.
+#
 # The watcher has the same work on a good end and on a bad one: the path that matters is taken on every run.
 #
 # LIMIT: without namespaces only what `run`, `try` and `serve` start is ended; a program that a lab starts in some other
-# way survives it, and holds up the watcher too.
+# way, or that makes itself a session of its own, survives it.
 #
 # TCPLAB_LAB_CAGE=none does without namespaces (the tests use it).
 
 LAB_CAGE=()      # the unshare command line; empty: no namespaces
 LAB_PROTECTION=${LAB_PROTECTION:-} # the same in words, for the evidence; inside, it comes from outside
-LAB_LIVE=()      # what watcher.sh would have to kill
 LAB_NO_CAGE=''   # why there are none
 LAB_CONTROL=''   # our end of the watcher's pipe; process 1 of a namespace has none
 LAB_WATCHER=''
@@ -33,34 +35,34 @@ LAB_WATCHER=''
 LAB_PDEATH=()
 setpriv --pdeathsig KILL true 2>/dev/null && LAB_PDEATH=(setpriv --pdeathsig KILL)
 
-# Makes LAB_DIR and sets the watcher over it.
+# Starts the watcher, which makes LAB_DIR and says its name, or why it cannot.
 _open_dir() {
-	LAB_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tcplab-lab.XXXXXX" 2>&1) || _finish 'NOT CONFIRMED' "$LAB_DIR"
+	coproc LAB_WATCH { exec setsid bash "$LAB_LIB/watcher.sh" 2>/dev/null; }
+	LAB_WATCHER=$LAB_WATCH_PID
+	# WHY: bash closes a coprocess's own descriptors in every subshell, and _sign_in needs its copy open.
+	exec {LAB_CONTROL}>&"${LAB_WATCH[1]}"
+	eval "exec ${LAB_WATCH[1]}>&-"
+	read -r LAB_DIR <&"${LAB_WATCH[0]}"
+	[[ -d $LAB_DIR ]] || _finish 'NOT CONFIRMED' "no scratch directory: ${LAB_DIR:-watcher.sh does not run}"
 	export LAB_DIR
-	: >"$LAB_DIR/live"
-	exec {LAB_CONTROL}> >(exec setsid bash "$LAB_LIB/watcher.sh" "$LAB_DIR" >/dev/null 2>&1)
-	LAB_WATCHER=$!
 }
 
-# Lets the watcher do its work, and waits for it.
+# Lets the watcher do its work, and waits for it. (bash would report each child that is killed meanwhile.)
 _close_dir() {
 	exec {LAB_CONTROL}>&-
-	wait "$LAB_WATCHER"
+	wait "$LAB_WATCHER" 2>/dev/null
 }
 
-# A namespace's inside must not list its process numbers: out here they belong to somebody else.
-_live_add() {
-	LAB_LIVE+=("$1")
-	[[ -n $LAB_INSIDE ]] || printf '%s\n' "${LAB_LIVE[@]}" >"$LAB_DIR/live"
+# What a child does first. Inside a namespace nobody lists himself: those numbers are somebody else's outside.
+_sign_in() {
+	[[ -z $LAB_INSIDE ]] || return 0
+	echo "$BASHPID" >>"$LAB_DIR/live"
+	exec {LAB_CONTROL}>&-
 }
 
-_live_remove() {
-	local one left=()
-	for one in "${LAB_LIVE[@]}"; do
-		[[ $one == "$1" ]] || left+=("$one")
-	done
-	LAB_LIVE=("${left[@]}")
-	[[ -n $LAB_INSIDE ]] || printf '%s\n' "${LAB_LIVE[@]}" >"$LAB_DIR/live"
+# _ended PID: the number may soon be somebody else's.
+_ended() {
+	[[ -n $LAB_INSIDE ]] || echo "$1 ended" >>"$LAB_DIR/live"
 }
 
 # Tries the whole chain, not just unshare: Ubuntu 24.04 lets anybody make a user namespace and then refuses to do
@@ -96,9 +98,11 @@ _enter_cage() {
 	trap 'signal=1' HUP
 	export LAB_PROTECTION LAB_USER
 	# shellcheck disable=SC2153 # LAB_FILE is lab.sh's
-	LAB_INSIDE=yes "${LAB_PDEATH[@]}" "${LAB_CAGE[@]}" bash "$LAB_FILE" "$@" <&0 {LAB_CONTROL}>&- &
+	{
+		_sign_in
+		exec "${LAB_PDEATH[@]}" "${LAB_CAGE[@]}" env LAB_INSIDE=yes bash "$LAB_FILE" "$@"
+	} <&0 &
 	child=$!
-	_live_add "$child"
 	while :; do
 		wait "$child"
 		status=$?
@@ -106,7 +110,7 @@ _enter_cage() {
 		kill -0 "$child" 2>/dev/null || break # still there: a signal ended the wait, not the child
 	done
 	((signal == 0)) || status=$((128 + signal))
-	_live_remove "$child"
+	_ended "$child"
 	_close_dir
 	exit "$status"
 }
@@ -126,5 +130,8 @@ _end_cage() {
 # Starts one shell line in the background, with the parent-death signal and a process group (= its pid) of its own.
 # $! is the pid. Standard output and error are the caller's business.
 _spawn() {
-	"${LAB_PDEATH[@]}" setsid bash -o pipefail -c "$1" </dev/null {LAB_CONTROL}>&- &
+	{
+		_sign_in
+		exec "${LAB_PDEATH[@]}" setsid bash -o pipefail -c "$1"
+	} </dev/null &
 }

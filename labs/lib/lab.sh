@@ -78,8 +78,6 @@ lab_start() {
 		_open_dir
 		_choose_cage
 		[[ ${#LAB_CAGE[@]} -eq 0 ]] || _enter_cage "$@"
-	else
-		exec {LAB_CONTROL}>/dev/null # the watcher's pipe stayed outside
 	fi
 	_begin
 }
@@ -243,16 +241,16 @@ try() {
 	began=${EPOCHREALTIME/./}
 	_spawn "$1" >"$LAB_DIR/output" 2>&1
 	pid=$!
-	_live_add "-$pid"
 	wait "$pid" 2>/dev/null
 	STATUS=$?
 	elapsed_ns=$(((${EPOCHREALTIME/./} - began) * 1000))
-	_live_remove "-$pid"
+	_ended "$pid"
 	_show <"$LAB_DIR/output"
 	_record command "\"line\":$(json_string "$1"),\"status\":$STATUS,\"elapsed_ns\":$elapsed_ns"
 }
 
 # On one processor work adds up, and no wake-up from sleep blurs a time. $PIN stays empty where there is no taskset.
+# shellcheck disable=SC2034 # PIN is for the labs
 pin_to_one() {
 	if have taskset; then
 		PIN="taskset -c $(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status) "
@@ -271,7 +269,6 @@ serve() {
 	say "\$ $line &"
 	_spawn "$line" >"$name.log" 2>&1
 	pid=$!
-	_live_add "-$pid"
 	LAB_SERVER[$name]=$pid
 	for ((tries = 0; tries < 500; tries++)); do
 		PORT=$(sed -n 's/.*listening on .*:\([0-9]*\).*/\1/p' "$name.log" | sed -n 1p)
@@ -291,7 +288,7 @@ stop() {
 join() {
 	wait "${LAB_SERVER[$1]}" 2>/dev/null
 	STATUS=$?
-	_live_remove "-${LAB_SERVER[$1]}"
+	_ended "${LAB_SERVER[$1]}"
 	unset "LAB_SERVER[$1]"
 }
 

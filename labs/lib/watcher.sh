@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
-# watcher.sh DIR - waits for the end of a lab, however that comes, and takes away what the lab left.
+# watcher.sh - makes the scratch directory of a lab and says its name; then waits for the end of the lab, however that
+# comes, and takes away what is left of it.
 #
 # Its standard input is a pipe whose other end only the lab holds. The kernel closes that end when the lab is gone, after
-# kill -9 too, so end of file is the one message that cannot get lost. DIR/live lists what the lab had running: a process
-# (1234) or a process group (-1234) on each line.
+# kill -9 too, so end of file is the one message that cannot get lost. The file `live` in the directory tells what the lab
+# had running: the number of a process when it began, "NUMBER ended" when it was over. It is only ever appended to: a
+# list that was written anew could be cut off by the very kill that it is there for.
 
-trap '' INT TERM HUP
+trap '' INT TERM HUP PIPE
+dir=$(mktemp -d "${TMPDIR:-/tmp}/tcplab-lab.XXXXXX" 2>&1) || { echo "$dir" && exit 1; }
+: >"$dir/live"
+echo "$dir"
+exec >/dev/null
+
 while read -r _; do :; done
 
-while read -r target; do
-	kill -KILL -- "$target" 2>/dev/null
-done <"$1/live"
+declare -A live=()
+while read -r target ended; do
+	live[$target]=$ended
+done <"$dir/live"
+for target in "${!live[@]}"; do
+	[[ -z ${live[$target]} ]] || continue
+	kill -KILL "$target" # on its way to a process group of its own, or
+	kill -KILL -- "-$target" # there, with all its children
+done 2>/dev/null
 
-# Something that is just being killed may still write into DIR: rm -rf then says "Directory not empty".
+# Something that is just being killed may still write into it: rm -rf then says "Directory not empty".
 for ((tries = 0; tries < 100; tries++)); do
-	rm -rf -- "$1" 2>/dev/null && break
+	rm -rf -- "$dir" 2>/dev/null && break
 	sleep 0.05
 done

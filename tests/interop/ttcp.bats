@@ -423,8 +423,8 @@ BEFORE_DOWN=$((12 + 4))
 
 @test "damaged framing: status 1, one line, at the end that sees it" {
 	need python3
-	# a block's length
-	damaged up flip 9 -- -- -n 3 -l 1000
+	# the second block's length
+	damaged up flip $((8 + 4 + 1000 + 1)) -- -- -n 3 -l 1000
 	same "status of the sender" "$sender" 1
 	same "status of the receiver" "$receiver" 1
 	same "lines of the receiver ($theirs_err)" "$(wc -l <<<"$theirs_err")" 1

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static struct {
-	bool flag, one;
+	bool flag, one, letters;
 	uint64_t count, port, size, rate, delay;
 	const char *text, *file;
 	int mode;
@@ -40,6 +40,8 @@ static const struct arg rows[] = {
 	{ '\0', "file", ARG_FILE, &got.file, .value_name = "FILE", .help = "a file" },
 	{ 'm', "mode", ARG_CHOICE, &got.mode, .value_name = "MODE", .help = "a choice", .choices = modes },
 	{ 't', "trans", ARG_HOST, &got.to, .value_name = "HOST", .help = "a host, or none" },
+	{ '\0', "letters", ARG_FLAG, &got.letters, .help = "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l "
+	  "m n o p q r s t u v w x y z a b c d e f g h i j k l m n o p q r s t u v w x y z" },
 	{ 0 },
 };
 /* clang-format on */
@@ -390,7 +392,7 @@ static void check_roff(const char *line, size_t len)
 static void test_man(void)
 {
 	static const char *const sections[] = {
-		".TH demo 1 ", "\n.SH NAME\ndemo \\- shows", "\n.SH SYNOPSIS\n", "\n.SH DESCRIPTION\n", "\n.SH OPTIONS\n", "\n.SS First\n",
+		".TH tcplab-demo 1 ", "\n.SH NAME\ntcplab-demo \\- shows", "\n.SH SYNOPSIS\n", "\n.SH DESCRIPTION\n", "\n.SH OPTIONS\n", "\n.SS First\n",
 		"\n.SS Second\n", "\n.SH EXIT STATUS\n", "\n.SH EXAMPLES\n", "\n.SH ENVIRONMENT\n", "\n.SH SEE ALSO\ntcplab(1).\n",
 		"\n.B \\-c, \\-\\-count N\na count (default 7)\n", "\n.B \\-\\-rate RATE\n", "\n.B \\-t, \\-\\-trans [HOST]\n",
 		"\n.B 3\nIt was odd.\n", "\n.B 130, 143\n", "\n.B demo \\-t there\ngoes there\n", "\n.B TCPLAB_TRACE\n",
@@ -409,7 +411,7 @@ static void test_completion(void)
 {
 	CHECK_INT(run(WORDS("--print-completion")), 0);
 	CHECK_STR(out, "--flag flag\n--one flag\n--count value\n--port value\n--size value\n--rate value\n--delay value\n--text value\n"
-		       "--file file\n--mode choice fast slow none\n--trans host\n--trace flag\n--help flag\n--version flag\n");
+		       "--file file\n--mode choice fast slow none\n--trans host\n--letters flag\n--trace flag\n--help flag\n--version flag\n");
 	CHECK_STR(err, "");
 }
 

@@ -91,6 +91,12 @@ static void overflowing_calloc(void)
 	free(xcalloc(huge + 2, 2));
 }
 
+/* Here it is 0: neither nothing wanted nor two bytes. */
+static void calloc_overflowing_to_zero(void)
+{
+	free(xcalloc(huge + 1, 2));
+}
+
 static void too_much_realloc(void)
 {
 	free(xrealloc(xmalloc(8), huge));
@@ -129,6 +135,8 @@ static void test_out_of_memory(void)
 			fprintf(stderr, "    said \"%s\"\n", text);
 	}
 	CHECK_INT(signal_of(overflowing_calloc, text, sizeof(text)), SIGABRT);
+	CHECK(strstr(text, "memtest: out of memory: ") != NULL);
+	CHECK_INT(signal_of(calloc_overflowing_to_zero, text, sizeof(text)), SIGABRT);
 	CHECK(strstr(text, "memtest: out of memory: ") != NULL);
 }
 

@@ -327,6 +327,8 @@ static void test_unknown(void)
 	is(&e, LIMIT_UNKNOWN);
 	check_says("receiver 20 %");
 	check_says("full 0 %");
+	e.has_source = true;
+	is(&e, LIMIT_UNKNOWN);
 	e = gigabit();
 	e.rate_Bps = 0;
 	is(&e, LIMIT_UNKNOWN);
@@ -399,19 +401,19 @@ static uint64_t odd_number(uint64_t word)
 static struct evidence nonsense(uint64_t i)
 {
 	static const char *const names[] = { "", "bbr", "cubic", "?????????????????", "bbrbbrbbrbbrbbr" };
-	uint64_t at = i * 32;
-#define NEXT prng_word(41, at++)
+	uint64_t w[12];
+	double d[10];
+	for (uint64_t k = 0; k < COUNT_OF(w); k++)
+		w[k] = odd_number(prng_word(41, i * 32 + k));
+	for (uint64_t k = 0; k < COUNT_OF(d); k++)
+		d[k] = odd_double(prng_word(42, i * 16 + k));
 	return (struct evidence){
-		.mode = (enum ttcp_mode)(i % 3), .length = odd_number(NEXT), .depth = odd_number(NEXT), .streams = odd_number(NEXT),
-		.rate_Bps = odd_double(NEXT), .elapsed_ns = odd_number(NEXT), .sender_cpu = odd_double(NEXT),
-		.receiver_cpu = odd_double(NEXT), .sender_waited = odd_double(NEXT), .receiver_waited = odd_double(NEXT),
-		.ack_wait = odd_double(NEXT), .source_wait = odd_double(NEXT), .has_source = i / 3 % 2, .busy = odd_double(NEXT),
-		.rwnd_limited = odd_double(NEXT), .sndbuf_limited = odd_double(NEXT), .rtt_ns = odd_number(NEXT),
-		.min_rtt_ns = odd_number(NEXT), .cwnd_bytes = odd_number(NEXT), .pacing_Bps = odd_number(NEXT),
-		.retransmits = odd_number(NEXT), .send_buffer = odd_number(NEXT), .send_window = odd_number(NEXT),
-		.rate_cap_Bps = odd_number(NEXT), .congestion = names[NEXT % COUNT_OF(names)],
+		.mode = (enum ttcp_mode)(i % 3), .length = w[0], .depth = w[1], .streams = w[2], .rate_Bps = d[0], .elapsed_ns = w[3],
+		.sender_cpu = d[1], .receiver_cpu = d[2], .sender_waited = d[3], .receiver_waited = d[4], .ack_wait = d[5],
+		.source_wait = d[6], .has_source = i / 3 % 2, .busy = d[7], .rwnd_limited = d[8], .sndbuf_limited = d[9],
+		.rtt_ns = w[4], .min_rtt_ns = w[5], .cwnd_bytes = w[6], .pacing_Bps = w[7], .retransmits = w[8], .send_buffer = w[9],
+		.send_window = w[10], .rate_cap_Bps = w[11], .congestion = names[i / 6 % COUNT_OF(names)],
 	};
-#undef NEXT
 }
 
 /* A verdict within the list, a text that ends within its array, nothing that would upset a terminal. */

@@ -108,8 +108,8 @@ static int connect_socket(struct run *r)
 		mine.congestion = NULL;
 		mine.pacing_Bps = 0;
 	}
-	int fd = sock_connect(r->peers, r->n_peers, o->bind != NULL ? from_list : NULL, &mine,
-			      clk_mono_ns() + CONNECT_NS, &r->error);
+	struct io_until until = { .deadline_ns = clk_mono_ns() + CONNECT_NS, .cancel = sig_flag() };
+	int fd = sock_connect(r->peers, r->n_peers, o->bind != NULL ? from_list : NULL, &mine, &until, &r->error);
 	/* The address that answered is the one for all connections of the run. */
 	if (fd >= 0 && addr_of_peer(fd, &r->peers[0]) == 0)
 		r->n_peers = 1;
@@ -127,7 +127,7 @@ static enum agreement say_hello(struct run *r, int fd, const struct plan *plan)
 {
 	unsigned char hello[SESSION_LEN + HELLO_LEN], bytes[ANSWER_LEN];
 	enum answer answer;
-	struct io_until until = { .deadline_ns = clk_mono_ns() + ANSWER_NS, .cancel = NULL };
+	struct io_until until = { .deadline_ns = clk_mono_ns() + ANSWER_NS, .cancel = sig_flag() };
 	wire_put_hello(hello, plan);
 	int put = io_write_full(fd, hello, sizeof(hello), &until);
 	int got = put == 0 ? io_read_full(fd, bytes, sizeof(bytes), &until) : -1;
@@ -150,7 +150,7 @@ static enum agreement say_hello(struct run *r, int fd, const struct plan *plan)
 static int say_plain(struct run *r, int fd)
 {
 	unsigned char session[SESSION_LEN];
-	struct io_until until = { .deadline_ns = clk_mono_ns() + ANSWER_NS, .cancel = NULL };
+	struct io_until until = { .deadline_ns = clk_mono_ns() + ANSWER_NS, .cancel = sig_flag() };
 	wire_put_session(session, (uint32_t)r->plan.blocks, r->plan.length);
 	return io_write_full(fd, session, sizeof(session), &until) < 0 ? fail_peer(r, errno, "send session header to") : 0;
 }
@@ -209,6 +209,22 @@ static int open_probe(struct run *r)
 	return 0;
 }
 
+static int open_all(struct run *r)
+{
+	for (size_t i = 0; i < r->n_flows; i++) {
+		enum ttcp_role role = r->o->bidir && i % 2 == 1 ? ROLE_RECEIVE : r->plan.role;
+		int fd = open_connection(r, role);
+		if (fd < 0)
+			return -1;
+		init_flow(r, &r->flows[i], fd, role);
+	}
+	/* A fall-back in mid-way leaves connections that were agreed on differently: all or none. */
+	for (size_t i = 0; i < r->n_flows; i++)
+		if (r->flows[i].plan.negotiated != r->plan.negotiated)
+			return fail_plain_only(r);
+	return r->o->probe ? open_probe(r) : 0;
+}
+
 int run_open(struct run *r, const struct options *o, const struct plan *plan)
 {
 	*r = (struct run){ .o = o, .plan = *plan, .n_flows = flow_count(o) };
@@ -219,18 +235,10 @@ int run_open(struct run *r, const struct options *o, const struct plan *plan)
 	r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->event_fd < 0)
 		return net_fail(&r->error, "open", "eventfd");
-	for (size_t i = 0; i < r->n_flows; i++) {
-		enum ttcp_role role = o->bidir && i % 2 == 1 ? ROLE_RECEIVE : plan->role;
-		int fd = open_connection(r, role);
-		if (fd < 0)
-			return -1;
-		init_flow(r, &r->flows[i], fd, role);
-	}
-	/* A fall-back in mid-way leaves connections that were agreed on differently: all or none. */
-	for (size_t i = 0; i < r->n_flows; i++)
-		if (r->flows[i].plan.negotiated != r->plan.negotiated)
-			return fail_plain_only(r);
-	return o->probe ? open_probe(r) : 0;
+	sig_let_in(true);
+	int rc = open_all(r);
+	sig_let_in(false);
+	return rc;
 }
 
 /* --- running ----------------------------------------------------------------------------------------------------- */
@@ -298,13 +306,8 @@ static void watch(struct run *r)
 	uint64_t next_ns = interval != NULL ? clk_mono_ns() + r->o->interval_ns : CLK_NEVER;
 	uint64_t give_up_ns = CLK_NEVER;
 	while (!all_finished(r)) {
-		struct pollfd event = { .fd = r->event_fd, .events = POLLIN };
 		int times = 0;
-		if (sig_wait(&event, 1, next_ns < give_up_ns ? next_ns : give_up_ns) > 0) {
-			eventfd_t n;
-			if (eventfd_read(r->event_fd, &n) < 0)
-				tracef("eventfd: %s", errno_name(errno));
-		}
+		/* Before the wait: the signal may have come while we connected, or in the idle stage of the probe. */
 		if (sig_pending(&times) != 0 && !atomic_load(&r->stop)) {
 			atomic_store(&r->stop, true);
 			give_up_ns = clk_mono_ns() + GRACE_NS;
@@ -313,6 +316,11 @@ static void watch(struct run *r)
 			atomic_store(&r->abandon, true);
 			give_up_ns = CLK_NEVER;
 		}
+		struct pollfd event = { .fd = r->event_fd, .events = POLLIN };
+		eventfd_t n;
+		int ready = sig_wait(&event, 1, next_ns < give_up_ns ? next_ns : give_up_ns);
+		if (ready > 0 && eventfd_read(r->event_fd, &n) < 0)
+			tracef("eventfd: %s", errno_name(errno));
 		if (interval != NULL && clk_mono_ns() >= next_ns) {
 			interval_tick(interval, r);
 			next_ns += r->o->interval_ns;

@@ -172,10 +172,10 @@ static bool is_receive_window(const struct evidence *e, char why[static VERDICT_
 static bool is_send_buffer(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	char buffer[UNITS_TEXT], rtt[UNITS_TEXT], most[UNITS_TEXT], cwnd[UNITS_TEXT], rate[UNITS_TEXT];
-	double allows = e->rtt_ns > 0 ? (double)e->send_buffer * 1e9 / (double)e->rtt_ns : 0;
+	double allows = e->rtt_ns > 0 ? (double)e->streams * (double)e->send_buffer * 1e9 / (double)e->rtt_ns : 0;
 	bool is_smallest = e->mode != MODE_ACK && e->busy >= MOST && busiest_end(e) < MOST && e->send_buffer > 0 &&
 			   e->send_buffer < e->cwnd_bytes && (e->send_window == 0 || e->send_buffer < e->send_window) &&
-			   e->rate_Bps <= 2 * allows * (double)e->streams;
+			   e->rate_Bps <= 2 * allows;
 	if (e->sndbuf_limited < MOST && !is_smallest)
 		return false;
 	snprintf(why, VERDICT_TEXT,

@@ -28,7 +28,7 @@ const char *wire_who_is_it(const unsigned char in[static SESSION_LEN])
 		{ "GET ", "an HTTP client" }, { "POST", "an HTTP client" }, { "HEAD", "an HTTP client" },
 		{ "HTTP", "an HTTP server" }, { "PUT ", "an HTTP client" }, { "OPTI", "an HTTP client" },
 		{ "SSH-", "an SSH peer" }, { "HELO", "nuttcp, or mail" }, { "EHLO", "a mail client" },
-		{ "\x16\x03\x01", "a TLS client" }, { "01234567", "iperf2 or a classic ttcp" },
+		{ "\x16\x03", "a TLS client" }, { "01234567", "iperf2 or a classic ttcp" },
 		{ " !\"#$%&'", "a classic ttcp" },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -44,6 +44,16 @@ const char *wire_who_is_it(const unsigned char in[static SESSION_LEN])
 	return "iperf3";
 }
 
+/* Text and TLS can look like two numbers of a plausible size: four letters and two line ends are half a billion blocks of
+ * 200 MB. Nobody means that. */
+static bool is_text_or_tls(const unsigned char in[static SESSION_LEN])
+{
+	bool is_text = be32_get(in + 4) >= 1u << 24;
+	for (int i = 0; i < 4; i++)
+		is_text = is_text && isprint(in[i]);
+	return is_text || (in[0] == 0x16 && in[1] == 3 && in[5] == 1); /* handshake, version 3.x, ClientHello: RFC 8446 5.1 */
+}
+
 /* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow, HELLO_LEN
  * to HELLO_MAX. FIRST_GARBAGE: *why says who it may be. */
 enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], uint32_t max_length, struct plan *out,
@@ -55,7 +65,7 @@ enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], ui
 		return FIRST_HELLO;
 	}
 	/* A real count and length have their top bits clear; text and foreign headers hardly ever do. */
-	if (count <= INT32_MAX && length >= 1 && length <= max_length) {
+	if (count <= INT32_MAX && length >= 1 && length <= max_length && !is_text_or_tls(in)) {
 		*out = (struct plan){ .role = ROLE_SEND, .mode = MODE_ACK, .length = length, .depth = 1,
 				      .connections = 1, .blocks = count };
 		return FIRST_PLAIN;
