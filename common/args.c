@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* getopt_long returns the row's number plus this base, for short and long spelling alike. */
-enum { ROW_BASE = 1000, HELP = 1, VERSION, TRACE, PRINT_MAN, PRINT_COMPLETION };
+/* What getopt_long returns: a letter, OPERAND, one of the standard options, or a row's number plus ROW_BASE. */
+enum { OPERAND = 1, HELP = 300, VERSION, TRACE, PRINT_MAN, PRINT_COMPLETION, ROW_BASE = 1000 };
 
 static const struct option standard_options[] = {
 	{ "help", no_argument, NULL, HELP },
@@ -355,12 +355,13 @@ static void build_tables(const struct arg_spec *spec, struct getopt_tables *t)
 	size_t n = 0;
 	while (!is_end(&spec->args[n]))
 		n++;
-	t->short_options = xcalloc(3 * n + 4, 1);
+	t->short_options = xcalloc(3 * n + 5, 1);
 	t->long_options = xcalloc(n + COUNT_OF(standard_options) + 1, sizeof(t->long_options[0]));
 	t->row_of_letter = xcalloc(256, sizeof(t->row_of_letter[0]));
 
 	char *s = t->short_options;
 	struct option *l = t->long_options;
+	*s++ = '-'; /* operands come in their turn, as OPERAND; without it argv is permuted, by each libc at another time */
 	*s++ = ':'; /* a missing value is reported as ':', not as '?' */
 	for (size_t i = 0; i < n; i++) {
 		const struct arg *row = &spec->args[i];
@@ -379,37 +380,47 @@ static void build_tables(const struct arg_spec *spec, struct getopt_tables *t)
 	memcpy(l, standard_options, sizeof(standard_options));
 }
 
+/* What getopt_long did not like. With a short option the word may go on ("-xyz"), so only optopt names it. */
+static _Noreturn void complain(const struct arg_spec *spec, int c, const char *word)
+{
+	if (c == ':' && optopt >= ROW_BASE)
+		args_misuse("--%s needs a value", spec->args[optopt - ROW_BASE].long_name);
+	if (c == ':')
+		args_misuse("-%c needs a value", optopt);
+	if (isgraph(optopt & 0xff) && optopt < 256)
+		args_misuse("unknown option -%c", optopt);
+	args_misuse("bad option%s%s", word[0] == '-' ? " " : "", word[0] == '-' ? word : "");
+}
+
 int args_parse(const struct arg_spec *spec, int argc, char **argv)
 {
 	struct getopt_tables t;
+	char **operands = xcalloc((size_t)argc + 1, sizeof(operands[0]));
+	int n_operands = 0, c;
 	build_tables(spec, &t);
 	const char *trace = getenv("TCPLAB_TRACE");
 	diag_trace = trace != NULL && strcmp(trace, "1") == 0;
 	opterr = 0;
 
-	int c;
 	while ((c = getopt_long(argc, argv, t.short_options, t.long_options, NULL)) != -1) {
-		/* With a short option the word may go on ("-xyz"), so only optopt names it. */
-		const char *word = argv[optind > 0 ? optind - 1 : 0];
-		if (c == ':' && optopt >= ROW_BASE)
-			args_misuse("--%s needs a value", spec->args[optopt - ROW_BASE].long_name);
-		if (c == ':')
-			args_misuse("-%c needs a value", optopt);
-		if (c == '?' && isgraph(optopt & 0xff) && optopt < 256)
-			args_misuse("unknown option -%c", optopt);
-		if (c == '?' && word[0] == '-')
-			args_misuse("bad option %s", word);
-		if (c == '?')
-			args_misuse("bad option");
-		if (c == TRACE)
+		if (c == ':' || c == '?')
+			complain(spec, c, argv[optind > 0 ? optind - 1 : 0]);
+		else if (c == OPERAND)
+			operands[n_operands++] = optarg;
+		else if (c == TRACE)
 			diag_trace = true;
-		else if (c == 'V' || c <= PRINT_COMPLETION)
+		else if (c == 'V' || (c >= HELP && c < ROW_BASE))
 			print_and_exit(c, spec);
 		else
 			set(&spec->args[c < ROW_BASE ? t.row_of_letter[c] : c - ROW_BASE], argv);
 	}
+	/* The operands in front of those that follow a "--": what stood there has been read. */
+	int first = optind - n_operands;
+	for (int i = 0; i < n_operands; i++)
+		argv[first + i] = operands[i];
+	free(operands);
 	free(t.short_options);
 	free(t.long_options);
 	free(t.row_of_letter);
-	return optind;
+	return first;
 }

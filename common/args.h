@@ -46,7 +46,7 @@ struct arg_example {
 	const char *command, *text;
 };
 
-/* Everything --help and the man page say. Arrays end with an all-zero row. */
+/* Everything --help and the man page say. Arrays end with an all-zero row; only exit_statuses may be NULL. */
 struct arg_spec {
 	const char *tool;
 	const char *one_line;             /* "measures bandwidth ...", without the tool's name */

@@ -2,6 +2,7 @@
 
 #include "diag.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,14 @@ void *xcalloc(size_t n, size_t size)
 void *xrealloc(void *p, size_t len)
 {
 	return must(realloc(p, len), len);
+}
+
+void *xmalloc_pages(size_t len)
+{
+	enum { PAGE = 4096 };
+	if (len > SIZE_MAX - PAGE)
+		return must(NULL, len);
+	return must(aligned_alloc(PAGE, (len + PAGE - 1) / PAGE * PAGE), len); /* C11: a multiple of the alignment */
 }
 
 char *xstrdup(const char *s)

@@ -15,4 +15,8 @@ MUST_USE void *xcalloc(size_t n, size_t size); /* zero-filled; n * size is check
 MUST_USE void *xrealloc(void *p, size_t len);  /* takes p */
 MUST_USE char *xstrdup(const char *s);
 
+/* For a large buffer that the kernel copies from or to: it begins with a page. Measured on loopback: a 1 MiB buffer that
+ * malloc(3) gave, 16 bytes into a page, halved the rate of the copy. */
+MUST_USE void *xmalloc_pages(size_t len);
+
 #endif

@@ -22,9 +22,9 @@ struct tcpinfo {
 	uint64_t send_window;     /* bytes the peer's receive window allows; 0 on kernels before 6.2 */
 	uint64_t receive_window;  /* bytes our own receive window allows; 0 on kernels before 6.2 */
 	uint64_t receive_rtt_ns;  /* round trip as the receiver estimates it */
-	uint64_t pacing_Bps;      /* UINT64_MAX: not paced */
+	uint64_t pacing_Bps;      /* computed for every congestion control, but only bbr and SO_MAX_PACING_RATE act on it */
 	uint64_t delivery_Bps;    /* the latest delivery rate sample */
-	uint64_t bytes_acked;     /* ours that the peer's kernel has */
+	uint64_t bytes_acked;     /* ours that the peer's kernel has; Linux counts the SYN of the connecting end as one */
 	uint64_t bytes_received;  /* the peer's that our kernel has */
 	uint64_t busy_ns;         /* time with data to send or in flight ... */
 	uint64_t rwnd_limited_ns; /* ... of it: held up by the receive window */

@@ -23,8 +23,9 @@ SERVER_PID='' PORT='' SERVER_OUT='' SERVER_LOG='' SERVER_STATUS=''
 declare -A SERVER_LOG_OF=()
 OPEN_FOLDER=''
 
-# start_server CMD...: returns when CMD has printed its "listening on" line. A CMD that ends before that, or says
-# nothing for ten seconds, fails the test with its log. Not for `run`: the variables would stay in its subshell.
+# start_server CMD...: returns when CMD has printed its "listening on" line. A CMD that ends before that, or says nothing
+# for ten seconds, fails the test with its log. CMD is a program: the pid of a function would be a shell's. Not for `run`:
+# the variables would stay in its subshell.
 start_server() {
 	SERVER_LOG=$(mktemp "$BATS_TEST_TMPDIR/server.XXXXXX.log")
 	SERVER_OUT=${SERVER_LOG%.log}.out

@@ -127,6 +127,8 @@ static const struct arg rows[] = {
 	{ '\0', "rcvbuf", ARG_SIZE, &opt.socket.receive_buffer, 1, 1 << 30, "SIZE", "SO_RCVBUF of this end" },
 	{ '\0', "rcvlowat", ARG_SIZE, &opt.socket.receive_low_water, 1, 1 << 30, "SIZE", "SO_RCVLOWAT of this end when it receives "
 	  "in stream or raw mode (1M unless given)" },
+	{ '\0', "busy-poll", ARG_FLAG, &opt.busy_poll, .help = "when this end receives: never sleep, ask again and again; costs a "
+	  "processor, saves the wake-ups" },
 	{ 'C', "congestion", ARG_STR, &opt.socket.congestion, .value_name = "NAME", .help = "congestion control of the sender" },
 	{ 'M', "mss", ARG_SIZE, &opt.socket.mss, 88, 65495, "SIZE", "largest segment (TCP_MAXSEG)" },
 	{ '\0', "rate", ARG_RATE, &opt.socket.pacing_Bps, 1, 0, "RATE", "pace each stream (SO_MAX_PACING_RATE)" },
@@ -155,7 +157,8 @@ static void check_receiver(void)
 {
 	if (opt.host != NULL || transmit.given)
 		args_misuse("-r and -t exclude each other: one end receives, the other transmits");
-	if (opt.mode == MODE_STREAM || opt.reverse || opt.bidir || opt.sweep || opt.probe || opt.depth != 1 || opt.blocks != 0)
+	if (opt.mode == MODE_STREAM || opt.reverse || opt.bidir || opt.sweep || opt.probe || opt.depth != 1 || opt.blocks != 0 ||
+	    opt.bytes != 0 || opt.time_ns != 0 || opt.seed != 0 || opt.file != NULL || opt.streams != 1)
 		args_misuse("with -r the sender chooses mode, limits and direction (only --mode raw must be said at both ends)");
 	if (opt.mode == MODE_RAW && opt.verify)
 		args_misuse("--mode raw has no format and so nothing to --verify");
@@ -167,6 +170,8 @@ static void check_raw(void)
 		args_misuse("--mode raw is bare bytes to anybody: no --reverse, --bidir, --verify, --probe, --sweep, --depth");
 	if (opt.file != NULL && opt.streams > 1)
 		args_misuse("--file goes to one stream");
+	if (opt.blocks > UINT64_MAX / opt.length)
+		args_misuse("%llu blocks: more bytes than can be counted", (unsigned long long)opt.blocks);
 	if (opt.blocks != 0)
 		opt.bytes = opt.blocks * opt.length;
 	opt.blocks = 0;

@@ -19,7 +19,7 @@ main() {
 		'    ttcp -t HOST --mode raw' \
 		'    dd if=/dev/zero | ttcp -t HOST --mode raw --file -'
 	predict pipe 'The first is 100 %. How many percent of its rate does the second reach?'
-	predict gigabit 'Gigabit Ethernet moves 125 MB/s. How many MB/s of a file, at best, in TCP with the usual 1500-byte packets?'
+	predict gigabit 'Gigabit Ethernet moves 125 MB/s. How many MB/s of a file, at best, by TCP in packets of 1500 bytes?'
 
 	beat run 'who decides the rate?'
 	serve peer 'ttcp -r --bind 127.0.0.1 -p 0'
@@ -167,30 +167,31 @@ cold_was_slower() {
 	fi
 }
 
-# What a packet carries: what fits into it, less the IP and the TCP header, less the timestamps that Linux puts into each.
+# What a packet carries: what fits into it, less the IP and the TCP header, less the timestamps that Linux puts in.
 observe_headers() {
 	gigabit=$(calc '125 * (1500 - 20 - 20 - 12) / (8 + 14 + 1500 + 4 + 12)' %.1f)
 	figure gigabit_MBps "$gigabit" MB/s
 	figure transfers "$transfers" 1
 	figure received_bytes "$counted" B
-	say 'A packet on Ethernet carries 1500 - 20 (IP) - 20 (TCP) - 12 (timestamps) = 1448 bytes of the file, and takes the' \
-		'time of 8 (preamble) + 14 (header) + 1500 + 4 (checksum) + 12 (gap) = 1538: 125 MB/s x 1448 / 1538 ='" $gigabit MB/s."
+	say 'A packet on Ethernet carries 1500 - 20 (IP) - 20 (TCP) - 12 (timestamps) = 1448 bytes of the file, and' \
+		'takes the time of 8 (preamble) + 14 (header) + 1500 + 4 (checksum) + 12 (gap) = 1538 bytes:' \
+		"125 MB/s x 1448 / 1538 = $gigabit MB/s."
 	measured gigabit "$gigabit MB/s"
 }
 
 # --- explain ---
 
 explain() {
-	say 'On loopback there is no wire: what takes the time is the processor, and most of its work is copying. From its own' \
-		'memory each byte is copied twice, by send into the kernel and by recv out of it. The pipe adds two: dd writes into' \
-		'it, ttcp reads out of it. And /dev/zero is a fifth pass, which clears the buffer of dd again and again. Counting' \
-		"promises 2/4 or 2/5 of the rate; measured were $percent %. The pipe moves 64 KiB at most, then one program must stop and" \
-		'the other run: that costs too. The fix is not a faster pipe but none: let the sender read the file.' \
-		'sendfile saves a copy more and is not always faster, because it pays for each page instead.' \
-		"On gigabit none of this shows: its 118 MB/s are a small part of the $(MBps "$(rate pipe)") that even the pipe gave here." \
+	say 'On loopback there is no wire: what takes the time is the processor, and most of its work is copying. From' \
+		'its own memory each byte is copied twice, by send into the kernel and by recv out of it. The pipe adds two:' \
+		'dd writes into it, ttcp reads out of it. And /dev/zero is a fifth pass, which clears the buffer of dd again' \
+		"and again. Counting promises 2/4 or 2/5 of the rate; measured were $percent %. A pipe holds 64 KiB, then one" \
+		'program must stop and the other run: that costs too. The fix is not a faster pipe but none: let the sender' \
+		'read the file. sendfile saves a copy more and is not always faster: it pays for each page instead.' \
+		"On gigabit none of this shows: its 118 MB/s are a small part of the $(MBps "$(rate pipe)") of the pipe." \
 		'' \
-		'In the source: put_raw() and put() in tools/ttcp/flow.c are the sender, verdict() in tools/ttcp/verdict.c says' \
-		'"limited by". Headers: RFC 9293 3.1, RFC 7323 3.2 (timestamps), IEEE 802.3 3.1.1.'
+		'In the source: prepare_raw() and send_prepared() in tools/ttcp/flow.c are the sender, verdict() in' \
+		'tools/ttcp/verdict.c says "limited by". Headers: RFC 9293 3.1, RFC 7323 3.2, IEEE 802.3 3.1.1.'
 	[[ $(field default.json congestion) != bbr* || ! -e reno.json ]] || explain_bbr
 }
 

@@ -73,8 +73,8 @@ observe() {
 	measured deeper "$deeper times"
 }
 
-# Of one sweep, what half of the blocks stayed below: a block during which some other program had the processor counts as
-# one block, and not as the milliseconds that it took. Of the sweeps, the median.
+# Of one sweep, what half of the blocks stayed below: a block during which some other program had the processor counts
+# as one block, and not as the milliseconds that it took. Of the sweeps, the median.
 look() {
 	local name=$1 length=$2 depth=$3 round values=()
 	for ((round = 1; round <= rounds; round++)); do
@@ -118,16 +118,20 @@ deep_rate() {
 # --- explain ---
 
 explain() {
-	say "A block of n bytes takes t = T0 + n/B, here with T0 = $(calc "$t0 / 1e3" %.1f) us and B = $(calc "$b / 1e6" %.0f) MB/s, so that" \
+	local t0_us B half
+	t0_us=$(calc "$t0 / 1e3" %.1f)
+	B=$(calc "$b / 1e6" %.0f)
+	half=$(calc "$t0 * $b / 1024e9" %.0f)
+	say "A block of n bytes takes t = T0 + n/B, here with T0 = $t0_us us and B = $B MB/s, so that" \
 		'    rate(n) = n / (T0 + n/B)' \
-		"While n is small against T0 x B ($(calc "$t0 * $b / 1024e9" %.0f) KiB here) the time is all T0: four times the block is almost four" \
-		'times the rate. Far above it the rate closes in on B. T0 holds no network here: it is four system calls and two' \
-		'changes from one process to the other. On a real path the round trip takes its place, and then 64 KiB for each' \
-		'20 ms are 3.3 MB/s, however fat the link. Longer blocks help; not waiting helps more: with 16 blocks under way' \
-		'one T0 is paid for 16 of them. TCP itself does that with its window.' \
+		"While n is small against T0 x B ($half KiB here) the time is all T0: four times the block is almost four times the" \
+		'rate. Far above it the rate closes in on B. T0 holds no network here: it is four system calls and two changes' \
+		'from one process to the other. On a real path the round trip takes its place, and then 64 KiB for each 20 ms' \
+		'are 3.3 MB/s, however fat the link. Longer blocks help; not waiting helps more: with 16 blocks under way one' \
+		'T0 is paid for 16 of them. TCP itself does that with its window.' \
 		'' \
-		'In the source: put_blocks() and take_acks() are the sender, walk_payload() the receiver (tools/ttcp/flow.c); what' \
-		'ttcp predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
+		'In the source: next_step() and take_acks() are the sender, walk() the receiver (tools/ttcp/flow.c); what ttcp' \
+		'predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
 }
 
 # --- verdict ---

@@ -2,8 +2,8 @@
 # contain.sh - the cage: whatever happens to a lab, nothing of it stays behind. Sourced by lab.sh.
 #
 # kill -9 on a script ends the script, not the programs it started: those become orphans and keep their ports. Two
-# layers stand against that. Wherever the kernel allows, a lab runs in a PID namespace, and when process 1 of a namespace
-# dies the kernel kills all the others (pid_namespaces(7)):
+# layers stand against that. Wherever the kernel allows, a lab runs in a PID namespace, and when process 1 of that
+# namespace dies the kernel kills all the others (pid_namespaces(7)):
 #
 #     lab.sh, what you started      unshare         lab.sh again, process 1           ttcp, dd, nc ...
 #     only waits and passes  --->   --kill-child -> of the namespace: tells    --->   all in the namespace

@@ -415,7 +415,8 @@ _interrupted() {
 	trap '' INT TERM HUP PIPE
 	LAB_OVER=yes
 	say '' "$LAB_NAME: interrupted" 2>/dev/null
-	_record error "\"op\":\"lab\",\"object\":\"$LAB_NAME\",\"errno\":\"EINTR\",\"message\":\"interrupted by $2\"" 2>/dev/null
+	local where="\"op\":\"lab\",\"object\":\"$LAB_NAME\""
+	_record error "$where,\"errno\":\"EINTR\",\"message\":\"interrupted by $2\"" 2>/dev/null
 	[[ $LAB_FORMAT != tap ]] || echo "Bail out! $LAB_NAME: interrupted" 2>/dev/null
 	exit "$1"
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # record.sh - what a lab shows and what it keeps. Sourced by lab.sh.
 #
-# Everything that is shown goes through _show, so that the transcript cannot miss a line. Everything that is measured goes
-# through _record, one JSON object a line, schema tcplab.lab/1:
+# Everything that is shown goes through _show, so that the transcript cannot miss a line. Everything that is measured
+# goes through _record, one JSON object a line, schema tcplab.lab/1:
 #
 #	start        lab, summary, tier, kernel, cpus, cpu, protection
 #	prediction   name, question, answer (null: none was given)

@@ -2,10 +2,10 @@
 # watcher.sh - makes the scratch directory of a lab and says its name; then waits for the end of the lab, however that
 # comes, and takes away what is left of it.
 #
-# Its standard input is a pipe whose other end only the lab holds. The kernel closes that end when the lab is gone, after
-# kill -9 too, so end of file is the one message that cannot get lost. The file `live` in the directory tells what the lab
-# had running: the number of a process when it began, "NUMBER ended" when it was over. It is only ever appended to: a
-# list that was written anew could be cut off by the very kill that it is there for.
+# Its standard input is a pipe whose other end only the lab holds. The kernel closes that end when the lab is gone,
+# after kill -9 too, so end of file is the one message that cannot get lost. The file `live` in the directory tells what
+# the lab had running: the number of a process when it began, "NUMBER ended" when it was over. It is only ever appended
+# to: a list that was written anew could be cut off by the very kill that it is there for.
 
 trap '' INT TERM HUP PIPE
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tcplab-lab.XXXXXX" 2>&1) || { echo "$dir" && exit 1; }

@@ -22,7 +22,11 @@ static struct {
 
 static const char *const modes[] = { "fast", "slow", "none", NULL };
 static const char *const synopsis[] = { "-t HOST [options]", "FILE...", NULL };
-static const char *const about[] = { "It does nothing, on purpose.", ".starts with a dot and has a \\ and a-hyphen", NULL };
+static const char *const about[] = {
+	"It does nothing, on purpose.",
+	".starts with a dot and has a \\ and a-hyphen",
+	NULL,
+};
 
 /* clang-format off */
 static const struct arg rows[] = {
@@ -31,8 +35,8 @@ static const struct arg rows[] = {
 	{ '1', "one", ARG_FLAG, &got.one, .help = "a digit" },
 	{ 'c', "count", ARG_COUNT, &got.count, 2, 100, "N", "a count" },
 	{ 'p', "port", ARG_PORT, &got.port, .value_name = "PORT", .help = "a port" },
-	{ 's', "size", ARG_SIZE, &got.size, 1024, 1 << 20, "SIZE", "a size that is explained at such length that the line has to be "
-	  "folded once, and once more, because what there is to say does not fit into the hundred columns" },
+	{ 's', "size", ARG_SIZE, &got.size, 1024, 1 << 20, "SIZE", "a size that is explained at such length "
+	  "that the line has to be folded once, and once more, because what there is to say does not fit" },
 	{ .help = "Second:" },
 	{ '\0', "rate", ARG_RATE, &got.rate, 1000, 0, "RATE", "a rate" },
 	{ 'd', "delay", ARG_DURATION, &got.delay, 1000000, 10000000000, "D", "a delay" },
@@ -40,8 +44,8 @@ static const struct arg rows[] = {
 	{ '\0', "file", ARG_FILE, &got.file, .value_name = "FILE", .help = "a file" },
 	{ 'm', "mode", ARG_CHOICE, &got.mode, .value_name = "MODE", .help = "a choice", .choices = modes },
 	{ 't', "trans", ARG_HOST, &got.to, .value_name = "HOST", .help = "a host, or none" },
-	{ '\0', "letters", ARG_FLAG, &got.letters, .help = "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l "
-	  "m n o p q r s t u v w x y z a b c d e f g h i j k l m n o p q r s t u v w x y z" },
+	{ '\0', "letters", ARG_FLAG, &got.letters, .help = "a b c d e f g h i j k l m n o p q r s t u v w x y z "
+	  "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m n o p q r s t u v w x y z" },
 	{ 0 },
 };
 /* clang-format on */
@@ -74,10 +78,11 @@ static _Noreturn void child(const char *const *words)
 		argv[argc] = copies[argc];
 	}
 	int first = args_parse(&spec, argc, argv);
-	printf("flag=%d one=%d count=%llu port=%llu size=%llu rate=%llu delay=%llu text=%s file=%s mode=%d to=%d:%s trace=%d |",
-	       got.flag, got.one, (unsigned long long)got.count, (unsigned long long)got.port, (unsigned long long)got.size,
-	       (unsigned long long)got.rate, (unsigned long long)got.delay, or_none(got.text), or_none(got.file), got.mode,
-	       got.to.given, or_none(got.to.host), diag_trace);
+	printf("flag=%d one=%d count=%" PRIu64 " port=%" PRIu64, got.flag, got.one, got.count, got.port);
+	printf(" size=%" PRIu64, got.size);
+	printf(" rate=%" PRIu64 " delay=%" PRIu64 " text=%s file=%s mode=%d", got.rate, got.delay, or_none(got.text),
+	       or_none(got.file), got.mode);
+	printf(" to=%d:%s trace=%d |", got.to.given, or_none(got.to.host), diag_trace);
 	for (; first < argc; first++)
 		printf(" %s", argv[first]);
 	exit(fflush(stdout) != 0);
@@ -147,8 +152,8 @@ static void refuses(const char *const *words, const char *want, int line)
 static void test_defaults_stay(void)
 {
 	CHECK_INT(run((const char *const[]){ "demo", NULL }), 0);
-	CHECK_STR(out, "flag=0 one=0 count=7 port=0 size=65536 rate=0 delay=250000000 text=some file=(none) mode=0 to=0:(none) "
-		       "trace=0 |");
+	CHECK_STR(out, "flag=0 one=0 count=7 port=0 size=65536 rate=0 delay=250000000 text=some file=(none) mode=0 "
+		       "to=0:(none) trace=0 |");
 }
 
 static void test_every_spelling(void)
@@ -326,13 +331,17 @@ static void check_width(const char *line, size_t len)
 static void test_help(void)
 {
 	static const char *const parts[] = {
-		"usage: demo -t HOST [options]\n       demo FILE...\n\ndemo: shows what args can do\n", "\nFirst:\n", "\nSecond:\n",
+		"usage: demo -t HOST [options]\n       demo FILE...\n\ndemo: shows what args can do\n", "\nFirst:\n",
+		"\nSecond:\n",
 		"  -f, --flag                a flag\n", "  -1, --one                 a digit\n",
-		"  -c, --count N             a count (default 7)\n", "  -p, --port PORT           a port\n", "(default 64K)\n",
+		"  -c, --count N             a count (default 7)\n", "  -p, --port PORT           a port\n",
+		"64K)\n",
 		"      --rate RATE           a rate\n", "  -d, --delay D             a delay (default 250 ms)\n",
 		"  -x, --text TEXT           a text (default some)\n", "      --file FILE           a file\n",
-		"  -m, --mode MODE           a choice (default fast)\n", "  -t, --trans [HOST]        a host, or none\n",
-		"      --trace ", "      --help ", "  -V, --version ", "\nExamples:\n  demo -t there\n      goes there\n",
+		"  -m, --mode MODE           a choice (default fast)\n",
+		"  -t, --trans [HOST]        a host, or none\n",
+		"      --trace ", "      --help ", "  -V, --version ",
+		"\nExamples:\n  demo -t there\n      goes there\n",
 		"\nExit status:\n", "  3 It was odd.\n",
 	};
 	CHECK_INT(run(WORDS("--help")), 0);
@@ -375,7 +384,7 @@ static void test_version(void)
 	CHECK_STR(err, "");
 }
 
-/* A line of roff that begins with a dot is a request, and only these are used; one that begins with ' would be another. */
+/* A line of roff that begins with a dot is a request, and only these are used; one with ' in front would be another. */
 static void check_roff(const char *line, size_t len)
 {
 	static const char *const requests[] = { ".TH ", ".SH ", ".SS ", ".TP\n", ".B ", ".PP\n", ".br\n" };
@@ -392,11 +401,15 @@ static void check_roff(const char *line, size_t len)
 static void test_man(void)
 {
 	static const char *const sections[] = {
-		".TH tcplab-demo 1 ", "\n.SH NAME\ntcplab-demo \\- shows", "\n.SH SYNOPSIS\n", "\n.SH DESCRIPTION\n", "\n.SH OPTIONS\n", "\n.SS First\n",
-		"\n.SS Second\n", "\n.SH EXIT STATUS\n", "\n.SH EXAMPLES\n", "\n.SH ENVIRONMENT\n", "\n.SH SEE ALSO\ntcplab(1).\n",
-		"\n.B \\-c, \\-\\-count N\na count (default 7)\n", "\n.B \\-\\-rate RATE\n", "\n.B \\-t, \\-\\-trans [HOST]\n",
+		".TH tcplab-demo 1 ", "\n.SH NAME\ntcplab-demo \\- shows", "\n.SH SYNOPSIS\n", "\n.SH DESCRIPTION\n",
+		"\n.SH OPTIONS\n", "\n.SS First\n",
+		"\n.SS Second\n", "\n.SH EXIT STATUS\n", "\n.SH EXAMPLES\n", "\n.SH ENVIRONMENT\n",
+		"\n.SH SEE ALSO\ntcplab(1).\n",
+		"\n.B \\-c, \\-\\-count N\na count (default 7)\n", "\n.B \\-\\-rate RATE\n",
+		"\n.B \\-t, \\-\\-trans [HOST]\n",
 		"\n.B 3\nIt was odd.\n", "\n.B 130, 143\n", "\n.B demo \\-t there\ngoes there\n", "\n.B TCPLAB_TRACE\n",
-		"\n\\&.starts with a dot and has a \\e and a\\-hyphen\n", "\n.B \\-\\-trace\n", "\n.B \\-V, \\-\\-version\n",
+		"\n\\&.starts with a dot and has a \\e and a\\-hyphen\n", "\n.B \\-\\-trace\n",
+		"\n.B \\-V, \\-\\-version\n",
 	};
 	CHECK_INT(run(WORDS("--print-man")), 0);
 	CHECK(strncmp(out, ".TH ", 4) == 0);
@@ -410,8 +423,9 @@ static void test_man(void)
 static void test_completion(void)
 {
 	CHECK_INT(run(WORDS("--print-completion")), 0);
-	CHECK_STR(out, "--flag flag\n--one flag\n--count value\n--port value\n--size value\n--rate value\n--delay value\n--text value\n"
-		       "--file file\n--mode choice fast slow none\n--trans host\n--letters flag\n--trace flag\n--help flag\n--version flag\n");
+	CHECK_STR(out, "--flag flag\n--one flag\n--count value\n--port value\n--size value\n--rate value\n"
+		       "--delay value\n--text value\n--file file\n--mode choice fast slow none\n--trans host\n"
+		       "--letters flag\n--trace flag\n--help flag\n--version flag\n");
 	CHECK_STR(err, "");
 }
 

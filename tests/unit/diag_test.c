@@ -120,7 +120,8 @@ static void test_long_lines(void)
 		text[len] = '\0';
 		size_t want = 10 + len + 1 < LINE_LIMIT ? 10 + len + 1 : LINE_LIMIT;
 		listen_to(say_text);
-		if (!CHECK_INT(strlen(said), want) || !CHECK_INT(strcspn(said, "\n"), want - 1) || !CHECK_INT(pieces, 1))
+		if (!CHECK_INT(strlen(said), want) || !CHECK_INT(strcspn(said, "\n"), want - 1) ||
+		    !CHECK_INT(pieces, 1))
 			return;
 		listen_to(say_text_errno);
 		if (!CHECK(strlen(said) <= LINE_LIMIT) || !CHECK_INT(strcspn(said, "\n"), strlen(said) - 1) ||
@@ -242,12 +243,12 @@ static void test_threads_do_not_mix(void)
 	close(pipe_fds[0]);
 	CHECK_INT(n, sizeof(all) - 1);
 	for (const char *line = all; *line != '\0'; line += 14)
-		if (!CHECK(strncmp(line, "diagtest: ", 10) == 0) || !CHECK(line[10] == line[11] && line[11] == line[12]) ||
-		    !CHECK_INT(line[13], '\n'))
+		if (!CHECK(strncmp(line, "diagtest: ", 10) == 0) || !CHECK(line[10] == line[11]) ||
+		    !CHECK(line[11] == line[12]) || !CHECK_INT(line[13], '\n'))
 			return;
 }
 
-/* --- errno_name ---------------------------------------------------------------------------------------------------- */
+/* --- errno_name --------------------------------------------------------------------------------------------------- */
 
 static void test_errno_names(void)
 {

@@ -1,5 +1,5 @@
-/* io_test.c - all or nothing over a real connection: bytes in any pieces, a FIN before or inside, a reset, silence until
- * the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. */
+/* io_test.c - all or nothing over a real connection: bytes in any pieces, a FIN before or inside, a reset, silence
+ * until the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. */
 #include "io.h"
 
 #include "check.h"
@@ -35,7 +35,7 @@ static void pair_open(struct pair *p)
 	struct addr bound;
 	struct net_error e;
 	int server = sock_serve("127.0.0.1", 0, AF_UNSPEC, &o, &bound, &e);
-	*p = (struct pair){ .here = sock_connect(&bound, 1, NULL, &o, &(struct io_until){ .deadline_ns = CLK_NEVER }, &e) };
+	*p = (struct pair){ .here = sock_connect(&bound, 1, NULL, &o, &for_ever, &e) };
 	p->peer = accept(server, NULL, NULL);
 	close(server);
 	if (!CHECK(p->here >= 0 && p->peer >= 0) || !CHECK_INT(io_tick(p->here), 0))
@@ -49,11 +49,22 @@ static void pair_close(struct pair *p)
 		close(p->peer);
 }
 
+static void wait_readable(const struct pair *p)
+{
+	struct pollfd here = { .fd = p->here, .events = POLLIN };
+	CHECK_INT(poll(&here, 1, -1), 1);
+}
+
+/* The peer's thread, with all signals blocked: those of test_interrupted are for us. */
 static pthread_t start(void *(*body)(void *), struct pair *p)
 {
 	pthread_t thread;
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (!CHECK_INT(pthread_create(&thread, NULL, body, p), 0))
 		abort();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return thread;
 }
 
@@ -106,7 +117,8 @@ static void test_a_byte_at_a_time(void)
 	pthread_t thread = start(send_single_bytes, &p);
 	for (uint64_t at = 0; at < 3000; at += 10) {
 		unsigned char bytes[10];
-		if (!CHECK_INT(io_read_full(p.here, bytes, 10, &for_ever), 1) || !CHECK_INT(prng_check(2, at, bytes, 10), 10))
+		if (!CHECK_INT(io_read_full(p.here, bytes, 10, &for_ever), 1) ||
+		    !CHECK_INT(prng_check(2, at, bytes, 10), 10))
 			break;
 	}
 	pthread_join(thread, NULL);
@@ -150,7 +162,7 @@ static void test_late_but_there(void)
 	struct io_until past = { .deadline_ns = 1 };
 	pair_open(&p);
 	CHECK_INT(write(p.peer, "abcd", 4), 4);
-	CHECK_INT(poll(&(struct pollfd){ .fd = p.here, .events = POLLIN }, 1, 10000), 1);
+	wait_readable(&p);
 	CHECK_INT(io_read_full(p.here, bytes, 4, &past), 1);
 	CHECK_INT(memcmp(bytes, "abcd", 4), 0);
 	CHECK_INT(io_write_full(p.here, "abcd", 4, &past), 0);
@@ -198,7 +210,7 @@ static void test_write_to_a_gone_peer(void)
 	pair_open(&p);
 	sock_abort(p.peer);
 	p.peer = -1;
-	CHECK_INT(poll(&(struct pollfd){ .fd = p.here, .events = POLLIN }, 1, 10000), 1);
+	wait_readable(&p);
 	CHECK_INT(io_write_full(p.here, big, BIG, &for_ever), -1);
 	CHECK(errno == ECONNRESET || errno == EPIPE);
 	CHECK_INT(io_write_full(p.here, big, BIG, &for_ever), -1);
@@ -304,7 +316,7 @@ static void *trickle(void *arg)
 	return NULL;
 }
 
-/* recv never fails here, each returns some bytes: the deadline must count all the same. The peer goes on until we end. */
+/* recv never fails here, each returns some bytes: the deadline must count all the same. The peer goes on until then. */
 static void test_trickling_sender(void)
 {
 	struct pair p;
@@ -329,8 +341,8 @@ static void *sip(void *arg)
 	return NULL;
 }
 
-/* The same for send: 1 MiB takes this reader at least 1 s, and it never lets send fail. It is not the time that shows whether the
- * deadline counted but the end: without it everything is sent in the end. */
+/* The same for send: 1 MiB takes this reader at least 1 s, and it never lets send fail. It is not the time that shows
+ * whether the deadline counted but the result: without it everything is sent in the end. */
 static void test_sipping_receiver(void)
 {
 	struct pair p;

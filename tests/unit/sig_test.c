@@ -13,11 +13,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A lost signal would let a child wait for ever: then SIGALRM ends it. */
+enum { PATIENCE_S = 20 };
+
 static int in_child(void (*body)(void))
 {
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0) {
+		alarm(PATIENCE_S);
 		check_bad = 0;
 		body();
 		_exit(check_bad != 0);
@@ -62,6 +66,37 @@ static void interrupt_twice(void)
 		CHECK_INT(sig_pending(&times), SIGINT);
 		CHECK_INT(times, i);
 	}
+}
+
+/* While main blocks elsewhere: in at once, and seen in the flag; afterwards held back again. */
+static void let_in(void)
+{
+	int times = 0;
+	sig_open();
+	CHECK(!atomic_load(sig_flag()));
+	sig_let_in(true);
+	CHECK_INT(sig_pending(NULL), 0);
+	raise(SIGINT);
+	CHECK(atomic_load(sig_flag()));
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 1);
+	sig_let_in(false);
+	raise(SIGTERM);
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 1);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(&times), SIGTERM);
+	CHECK_INT(times, 2);
+}
+
+/* What came while it was held back is let in, too. */
+static void let_in_late(void)
+{
+	sig_open();
+	raise(SIGINT);
+	CHECK(!atomic_load(sig_flag()));
+	sig_let_in(true);
+	CHECK(atomic_load(sig_flag()));
 }
 
 /* Who does not look is ended by the third: main may sit in a call that cannot be cancelled. */
@@ -171,6 +206,7 @@ static void signal_beside_ready_descriptor(void)
 
 static void wait_for_parent(int ready_fd)
 {
+	alarm(PATIENCE_S);
 	sig_open();
 	if (write(ready_fd, "x", 1) != 1)
 		_exit(1);
@@ -226,6 +262,8 @@ int main(void)
 	CHECK_INT(in_child(interrupt), 0);
 	CHECK_INT(in_child(interrupt_twice), 0);
 	CHECK_INT(in_child(interrupt_thrice), 130);
+	CHECK_INT(in_child(let_in), 0);
+	CHECK_INT(in_child(let_in_late), 0);
 	CHECK_INT(in_child(terminate), 0);
 	CHECK_INT(in_child(inherited), 0);
 	CHECK_INT(in_child(gone_peer), 0);

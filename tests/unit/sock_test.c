@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
@@ -16,9 +17,14 @@
 
 static const struct sock_options no_options;
 
-static uint64_t soon(void)
+static const struct io_until for_ever = { .deadline_ns = CLK_NEVER };
+
+/* For what must happen at once: a generous time. */
+static const struct io_until *soon(void)
 {
-	return clk_mono_ns() + UINT64_C(10) * NS_PER_S;
+	static struct io_until until;
+	until.deadline_ns = clk_mono_ns() + UINT64_C(10) * NS_PER_S;
+	return &until;
 }
 
 static int option_of(int fd, int level, int option)
@@ -59,7 +65,7 @@ static int reach(const struct addr *to)
 {
 	struct net_error e = { .op = "?" };
 	char text[NET_ERROR_TEXT];
-	int fd = sock_connect(to, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e);
+	int fd = sock_connect(to, 1, NULL, &no_options, soon(), &e);
 	if (!CHECK(fd >= 0))
 		fprintf(stderr, "    %s\n", net_error_text(&e, text));
 	return fd;
@@ -148,10 +154,13 @@ static void test_each_option_reports_its_error(void)
 		struct sock_options o;
 		const char *text;
 	} rows[] = {
-		{ { .send_buffer = 4096 }, "set send buffer 4096: " }, { { .receive_buffer = 4096 }, "set receive buffer 4096: " },
+		{ { .send_buffer = 4096 }, "set send buffer 4096: " },
+		{ { .receive_buffer = 4096 }, "set receive buffer 4096: " },
 		{ { .mss = 1000 }, "set mss 1000: " }, { { .pacing_Bps = 7 }, "set pacing rate" },
-		{ { .receive_low_water = 9 }, "set receive low water 9: " }, { { .congestion = "reno" }, "set congestion control reno: " },
-		{ { .nodelay = true }, "set nodelay" }, { { .cork = true }, "set cork" }, { { .keepalive = true }, "set keepalive" },
+		{ { .receive_low_water = 9 }, "set receive low water 9: " },
+		{ { .congestion = "reno" }, "set congestion control reno: " },
+		{ { .nodelay = true }, "set nodelay" }, { { .cork = true }, "set cork" },
+		{ { .keepalive = true }, "set keepalive" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		struct net_error e = { 0 };
@@ -178,7 +187,8 @@ static void check_refused_option(struct sock_options o, int error, const char *o
 
 static void test_refused_options(void)
 {
-	check_refused_option((struct sock_options){ .congestion = "no-such-thing" }, ENOENT, "congestion control no-such-thing");
+	check_refused_option((struct sock_options){ .congestion = "no-such-thing" }, ENOENT,
+			     "congestion control no-such-thing");
 	check_refused_option((struct sock_options){ .congestion = "a name much longer than sixteen bytes" }, ENOENT,
 			     "congestion control a name much longer than sixteen bytes");
 	check_refused_option((struct sock_options){ .mss = 1 }, EINVAL, "mss 1");
@@ -193,11 +203,12 @@ static void test_refused_options(void)
 /* What is agreed on in the handshake is set before it, on both sides; accepted sockets inherit. */
 static void test_options_before_the_handshake(void)
 {
-	struct sock_options mine = { .receive_buffer = 20000, .mss = 900 }, yours = { .send_buffer = 10000, .nodelay = true };
+	struct sock_options mine = { .receive_buffer = 20000, .mss = 900 };
+	struct sock_options yours = { .send_buffer = 10000, .nodelay = true };
 	struct addr bound;
 	struct net_error e;
 	int server = serve("127.0.0.1", AF_UNSPEC, &mine, &bound);
-	int client = sock_connect(&bound, 1, NULL, &yours, &(struct io_until){ .deadline_ns = soon() }, &e);
+	int client = sock_connect(&bound, 1, NULL, &yours, soon(), &e);
 	int accepted = accept(server, NULL, NULL);
 	CHECK_INT(sock_receive_buffer(accepted), 40000);
 	CHECK_INT(sock_send_buffer(client), 20000);
@@ -214,7 +225,7 @@ static bool is_reachable(const char *host, uint16_t port)
 {
 	struct addr to = literal(host, port);
 	struct net_error e;
-	int fd = sock_connect(&to, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e);
+	int fd = sock_connect(&to, 1, NULL, &no_options, soon(), &e);
 	if (fd >= 0)
 		close(fd);
 	else
@@ -371,7 +382,7 @@ static void test_connect(void)
 	memset(&e, 0x5a, sizeof(e));
 	untouched = e;
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
-	int client = sock_connect(&bound, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = CLK_NEVER }, &e);
+	int client = sock_connect(&bound, 1, NULL, &no_options, &for_ever, &e);
 	CHECK(client >= 0);
 	CHECK_INT(memcmp(&e, &untouched, sizeof(e)), 0);
 	CHECK_INT(fcntl(client, F_GETFL) & O_NONBLOCK, 0);
@@ -388,7 +399,7 @@ static void test_refused(void)
 	struct addr to = refusing(&holder);
 	struct net_error e = { 0 };
 	char text[ADDR_TEXT];
-	CHECK_INT(sock_connect(&to, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(&to, 1, NULL, &no_options, soon(), &e), -1);
 	CHECK_STR(e.op, "connect");
 	CHECK_STR(e.object, addr_text(&to, text));
 	CHECK_INT(e.sys, ECONNREFUSED);
@@ -403,7 +414,7 @@ static void test_second_answers(void)
 	memset(&e, 0x5a, sizeof(e));
 	untouched = e;
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
-	int client = sock_connect(list, 2, NULL, &no_options, &(struct io_until){ .deadline_ns = CLK_NEVER }, &e);
+	int client = sock_connect(list, 2, NULL, &no_options, &for_ever, &e);
 	CHECK(client >= 0);
 	CHECK_INT(addr_of_peer(client, &there), 0);
 	CHECK(addr_equal(&there, &list[1]));
@@ -421,24 +432,70 @@ static void test_all_refuse(void)
 	char text[ADDR_TEXT];
 	for (int i = 0; i < 3; i++)
 		list[i] = refusing(&holders[i]);
-	CHECK_INT(sock_connect(list, 3, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(list, 3, NULL, &no_options, soon(), &e), -1);
 	CHECK_INT(e.sys, ECONNREFUSED);
 	CHECK_STR(e.object, addr_text(&list[2], text));
 	for (int i = 0; i < 3; i++)
 		close(holders[i]);
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* SIGALRM every 2 ms, or no more. */
+static void set_alarms(bool on)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval every = { .it_interval.tv_usec = on ? 2000 : 0, .it_value.tv_usec = on ? 2000 : 0 };
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+}
+
+/* Signals end the wait no sooner than the deadline. */
 static void test_silence(void)
 {
 	int server, fill[4];
 	struct addr to = silent(&server, fill);
-	struct net_error e = { 0 };
-	uint64_t deadline_ns = clk_mono_ns() + 60 * NS_PER_MS;
-	CHECK_INT(sock_connect(&to, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = deadline_ns }, &e), -1);
-	CHECK(clk_mono_ns() >= deadline_ns);
-	CHECK_STR(e.op, "connect");
-	CHECK_INT(e.sys, ETIMEDOUT);
+	for (int alarms = 0; alarms < 2; alarms++) {
+		struct net_error e = { 0 };
+		struct io_until until = { .deadline_ns = clk_mono_ns() + 120 * NS_PER_MS };
+		set_alarms(alarms);
+		CHECK_INT(sock_connect(&to, 1, NULL, &no_options, &until, &e), -1);
+		set_alarms(false);
+		CHECK(clk_mono_ns() >= until.deadline_ns);
+		CHECK_STR(e.op, "connect");
+		CHECK_INT(e.sys, ETIMEDOUT);
+	}
 	close_silent(server, fill);
+}
+
+static void *raise_flag(void *flag)
+{
+	atomic_store((atomic_bool *)flag, true);
+	return NULL;
+}
+
+/* Raised while we wait for the first address: the second is not tried any more. */
+static void test_cancel(void)
+{
+	atomic_bool cancel = false;
+	struct io_until until = { .deadline_ns = CLK_NEVER, .cancel = &cancel };
+	struct net_error e = { 0 };
+	pthread_t thread;
+	char text[ADDR_TEXT];
+	int silent_fd, fill[4];
+	struct addr list[2] = { silent(&silent_fd, fill) };
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
+	if (CHECK_INT(pthread_create(&thread, NULL, raise_flag, &cancel), 0)) {
+		CHECK_INT(sock_connect(list, 2, NULL, &no_options, &until, &e), -1);
+		CHECK_INT(e.sys, ECANCELED);
+		CHECK_STR(e.object, addr_text(&list[0], text));
+		pthread_join(thread, NULL);
+	}
+	close(server);
+	close_silent(silent_fd, fill);
 }
 
 /* A silent first address takes its share of the time and leaves the rest to the others. */
@@ -451,10 +508,10 @@ static void test_silence_then_answer(void)
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
 	for (int i = 2; i < N; i++)
 		list[i] = list[1];
-	uint64_t deadline_ns = clk_mono_ns() + N * 100 * (uint64_t)NS_PER_MS;
-	int client = sock_connect(list, N, NULL, &no_options, &(struct io_until){ .deadline_ns = deadline_ns }, &e);
+	struct io_until until = { .deadline_ns = clk_mono_ns() + N * 100 * (uint64_t)NS_PER_MS };
+	int client = sock_connect(list, N, NULL, &no_options, &until, &e);
 	CHECK(client >= 0);
-	CHECK(clk_mono_ns() < deadline_ns);
+	CHECK(clk_mono_ns() < until.deadline_ns);
 	CHECK_INT(addr_of_peer(client, &there), 0);
 	CHECK(addr_equal(&there, &list[1]));
 	close(client);
@@ -464,21 +521,22 @@ static void test_silence_then_answer(void)
 
 static void test_source_address(void)
 {
-	struct addr bound, here, from = literal("127.0.0.3", 0), from6 = literal("::1", 0), foreign = literal("192.0.2.1", 0);
+	struct addr bound, here, from = literal("127.0.0.3", 0), from6 = literal("::1", 0);
+	struct addr foreign = literal("192.0.2.1", 0);
 	struct net_error e = { 0 };
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
-	int client = sock_connect(&bound, 1, &from, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e);
+	int client = sock_connect(&bound, 1, &from, &no_options, soon(), &e);
 	CHECK(client >= 0);
 	CHECK_INT(addr_of_socket(client, &here), 0);
 	CHECK(here.u.in4.sin_addr.s_addr == from.u.in4.sin_addr.s_addr);
 	close(client);
 
-	CHECK_INT(sock_connect(&bound, 1, &from6, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(&bound, 1, &from6, &no_options, soon(), &e), -1);
 	CHECK_STR(e.op, "connect");
 	CHECK_INT(e.sys, EAFNOSUPPORT);
-	CHECK_INT(sock_connect(&bound, 0, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(&bound, 0, NULL, &no_options, soon(), &e), -1);
 	CHECK_INT(e.sys, EAFNOSUPPORT);
-	CHECK_INT(sock_connect(&bound, 1, &foreign, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(&bound, 1, &foreign, &no_options, soon(), &e), -1);
 	CHECK_STR(e.op, "bind");
 	CHECK_STR(e.object, "192.0.2.1:0");
 	CHECK_INT(e.sys, EADDRNOTAVAIL);
@@ -491,7 +549,7 @@ static void test_other_family_is_passed_over(void)
 	struct addr list[2] = { literal("::1", 1) }, from = literal("127.0.0.1", 0);
 	struct net_error e = { 0 };
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &list[1]);
-	int client = sock_connect(list, 2, &from, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e);
+	int client = sock_connect(list, 2, &from, &no_options, soon(), &e);
 	CHECK(client >= 0);
 	close(client);
 	close(server);
@@ -503,14 +561,14 @@ static void test_connect_with_a_bad_option(void)
 	struct net_error e = { 0 };
 	struct sock_options o = { .congestion = "no-such-thing" };
 	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
-	CHECK_INT(sock_connect(&bound, 1, NULL, &o, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+	CHECK_INT(sock_connect(&bound, 1, NULL, &o, soon(), &e), -1);
 	CHECK_STR(e.op, "set");
 	CHECK_INT(e.sys, ENOENT);
 	close(server);
 }
 
-/* From a port to the same port: the kernel would connect the socket to itself. Nor may that port be left in TIME-WAIT: a
- * bind without SO_REUSEADDR shows it. Somebody may take the port in between: then another one is tried. */
+/* From a port to the same port: the kernel would connect the socket to itself. Nor may that port be left in TIME-WAIT:
+ * a bind without SO_REUSEADDR shows it. Somebody may take the port in between: then another one is tried. */
 static void test_never_to_itself(void)
 {
 	struct net_error e = { .op = "?" };
@@ -519,7 +577,7 @@ static void test_never_to_itself(void)
 		int holder;
 		self = refusing(&holder);
 		close(holder);
-		CHECK_INT(sock_connect(&self, 1, &self, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+		CHECK_INT(sock_connect(&self, 1, &self, &no_options, soon(), &e), -1);
 		if (strcmp(e.op, "bind") != 0)
 			break;
 	}
@@ -541,9 +599,9 @@ static void test_no_descriptor_leaks(void)
 	int before = dup(0); /* the lowest that is free */
 	close(before);
 	for (int i = 0; i < 100; i++) {
-		CHECK_INT(sock_connect(&to, 1, NULL, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
-		CHECK_INT(sock_connect(&to, 1, NULL, &bad, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
-		CHECK_INT(sock_connect(&to, 1, &foreign, &no_options, &(struct io_until){ .deadline_ns = soon() }, &e), -1);
+		CHECK_INT(sock_connect(&to, 1, NULL, &no_options, soon(), &e), -1);
+		CHECK_INT(sock_connect(&to, 1, NULL, &bad, soon(), &e), -1);
+		CHECK_INT(sock_connect(&to, 1, &foreign, &no_options, soon(), &e), -1);
 		CHECK_INT(sock_listen(&bound, false, &no_options, &e), -1);
 		CHECK_INT(sock_listen(&foreign, false, &bad, &e), -1);
 		CHECK_INT(sock_serve(NULL, addr_port(&bound), AF_UNSPEC, &no_options, &second, &e), -1);
@@ -595,6 +653,7 @@ int main(void)
 	test_second_answers();
 	test_all_refuse();
 	test_silence();
+	test_cancel();
 	test_silence_then_answer();
 	test_source_address();
 	test_other_family_is_passed_over();

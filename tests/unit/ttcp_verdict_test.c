@@ -1,5 +1,5 @@
-/* ttcp_verdict_test.c - for each verdict a transfer that deserves it, the same transfer just beside the boundary, and the
- * figures that the sentence must show; then evidence of every nonsensical kind. */
+/* ttcp_verdict_test.c - for each verdict a transfer that deserves it, the same transfer just beside the boundary, and
+ * the figures that the sentence must show; then evidence of every nonsensical kind. */
 #include "../../tools/ttcp/ttcp.h"
 
 #include "cdefs.h"
@@ -16,8 +16,10 @@ static struct evidence gigabit(void)
 {
 	return (struct evidence){
 		.mode = MODE_STREAM, .length = 65536, .depth = 1, .streams = 1, .rate_Bps = 117.625e6,
-		.elapsed_ns = UINT64_C(10000000000), .sender_cpu = 0.1, .receiver_cpu = 0.2, .busy = 0.99, .rtt_ns = 1000000,
-		.min_rtt_ns = 200000, .cwnd_bytes = 150000, .pacing_Bps = UINT64_MAX, .retransmits = 12, .send_buffer = 4 << 20,
+		.elapsed_ns = UINT64_C(10000000000), .sender_cpu = 0.1, .receiver_cpu = 0.2, .busy = 0.99,
+		.rtt_ns = 1000000,
+		.min_rtt_ns = 200000, .cwnd_bytes = 150000, .pacing_Bps = UINT64_MAX, .retransmits = 12,
+		.send_buffer = 4 << 20,
 		.send_window = 3 << 20, .congestion = "cubic",
 	};
 }
@@ -388,7 +390,9 @@ static void test_prediction(void)
 
 static double odd_double(uint64_t word)
 {
-	static const double odd[] = { 0, 1, -1, 0.5, 0.85, 1e-300, 1e300, -1e300, INFINITY, -INFINITY, NAN, 1e18, 0.25, 2, 100, 1e9 };
+	static const double odd[] = {
+		0, 1, -1, 0.5, 0.85, 1e-300, 1e300, -1e300, INFINITY, -INFINITY, NAN, 1e18, 0.25, 2, 100, 1e9,
+	};
 	return odd[word % COUNT_OF(odd)];
 }
 
@@ -408,10 +412,14 @@ static struct evidence nonsense(uint64_t i)
 	for (uint64_t k = 0; k < COUNT_OF(d); k++)
 		d[k] = odd_double(prng_word(42, i * 16 + k));
 	return (struct evidence){
-		.mode = (enum ttcp_mode)(i % 3), .length = w[0], .depth = w[1], .streams = w[2], .rate_Bps = d[0], .elapsed_ns = w[3],
-		.sender_cpu = d[1], .receiver_cpu = d[2], .sender_waited = d[3], .receiver_waited = d[4], .ack_wait = d[5],
-		.source_wait = d[6], .has_source = i / 3 % 2, .busy = d[7], .rwnd_limited = d[8], .sndbuf_limited = d[9],
-		.rtt_ns = w[4], .min_rtt_ns = w[5], .cwnd_bytes = w[6], .pacing_Bps = w[7], .retransmits = w[8], .send_buffer = w[9],
+		.mode = (enum ttcp_mode)(i % 3), .length = w[0], .depth = w[1], .streams = w[2], .rate_Bps = d[0],
+		.elapsed_ns = w[3],
+		.sender_cpu = d[1], .receiver_cpu = d[2], .sender_waited = d[3], .receiver_waited = d[4],
+		.ack_wait = d[5],
+		.source_wait = d[6], .has_source = i / 3 % 2, .busy = d[7], .rwnd_limited = d[8],
+		.sndbuf_limited = d[9],
+		.rtt_ns = w[4], .min_rtt_ns = w[5], .cwnd_bytes = w[6], .pacing_Bps = w[7], .retransmits = w[8],
+		.send_buffer = w[9],
 		.send_window = w[10], .rate_cap_Bps = w[11], .congestion = names[i / 6 % COUNT_OF(names)],
 	};
 }

@@ -64,7 +64,8 @@ static void test_session_out_of_range(void)
 	} rows[] = {
 		{ 1, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },        { 0, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },
 		{ 0x80000000, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE }, { UINT32_MAX, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
-		{ 1, TTCP_MAX_BLOCK + 1, TTCP_MAX_BLOCK, FIRST_GARBAGE }, { 1, 0x80000000, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 1, TTCP_MAX_BLOCK + 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 1, 0x80000000, TTCP_MAX_BLOCK, FIRST_GARBAGE },
 		{ 1, UINT32_MAX, TTCP_MAX_BLOCK, FIRST_GARBAGE }, { 1, 4096, 4096, FIRST_PLAIN },
 		{ 1, 4097, 4096, FIRST_GARBAGE },               { 1, 1, 1, FIRST_PLAIN },
 		{ 1, 2, 1, FIRST_GARBAGE },                     { INT32_MAX, 1, 1, FIRST_PLAIN },
@@ -91,7 +92,8 @@ static void test_strangers(void)
 		{ "\0\0\0\1\0\0\0\0", "" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		if (!CHECK_INT(get(rows[i].bytes, TTCP_MAX_BLOCK), FIRST_GARBAGE) || !CHECK(strstr(why, rows[i].part) != NULL))
+		if (!CHECK_INT(get(rows[i].bytes, TTCP_MAX_BLOCK), FIRST_GARBAGE) ||
+		    !CHECK(strstr(why, rows[i].part) != NULL))
 			fprintf(stderr, "    %.8s: %s\n", rows[i].bytes, why != NULL ? why : "(taken for ttcp)");
 	}
 }
@@ -108,8 +110,8 @@ static void test_typed_lines(void)
 				(unsigned long long)plan.blocks, (unsigned)plan.length);
 }
 
-/* A TLS client, whatever the length of its ClientHello (RFC 8446 4, 5.1): type 22, version, record length, then type 1 and
- * the message's length, four less. Read as two numbers, a record of 512 bytes is many blocks of 65537 bytes. */
+/* A TLS client, whatever the length of its ClientHello (RFC 8446 4, 5.1): type 22, version, record length, then type 1
+ * and the message's length, four less. Read as two numbers, a record of 512 bytes is many blocks of 65537 bytes. */
 static void test_tls_of_any_length(void)
 {
 	for (uint32_t len = 64; len < 16384; len++) {
@@ -137,7 +139,8 @@ static void test_hello_is_recognised(void)
 	for (uint32_t len = 0; len < 2000; len++) {
 		be32_put(bytes + 4, len);
 		bool fits = len >= HELLO_LEN && len <= HELLO_MAX;
-		if (!CHECK_INT(get(bytes, TTCP_MAX_BLOCK), fits ? FIRST_HELLO : FIRST_GARBAGE) || !CHECK(!fits || hello_len == len))
+		if (!CHECK_INT(get(bytes, TTCP_MAX_BLOCK), fits ? FIRST_HELLO : FIRST_GARBAGE) ||
+		    !CHECK(!fits || hello_len == len))
 			return;
 	}
 	be32_put(bytes + 4, 0x80000000 + HELLO_LEN);
@@ -148,6 +151,12 @@ static void test_hello_is_recognised(void)
 		bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
 		CHECK(get(bytes, TTCP_MAX_BLOCK) != FIRST_HELLO);
 	}
+}
+
+static bool is_plain_plan(uint32_t max_length)
+{
+	return plan.blocks <= INT32_MAX && plan.length >= 1 && plan.length <= max_length && plan.depth == 1 &&
+	       plan.role == ROLE_SEND && plan.mode == MODE_ACK && !plan.negotiated;
 }
 
 /* Random bytes, many of them near what is valid: the top bits are cleared in some, the length is small in others. */
@@ -163,8 +172,7 @@ static void test_random_sessions(void)
 		uint32_t max = limits[i % COUNT_OF(limits)];
 		enum first_bytes kind = get(bytes, max);
 		plain += kind == FIRST_PLAIN;
-		bool ok = kind == FIRST_PLAIN   ? plan.blocks <= INT32_MAX && plan.length >= 1 && plan.length <= max && plan.depth == 1 &&
-						  plan.role == ROLE_SEND && plan.mode == MODE_ACK && !plan.negotiated
+		bool ok = kind == FIRST_PLAIN	? is_plain_plan(max)
 			  : kind == FIRST_HELLO ? hello_len >= HELLO_LEN && hello_len <= HELLO_MAX
 						: why != NULL && why[0] != '\0';
 		if (!CHECK(ok))
@@ -179,8 +187,10 @@ static struct plan some_plan(void)
 {
 	return (struct plan){
 		.negotiated = true, .role = ROLE_RECEIVE, .mode = MODE_STREAM, .verify = true, .connections = 0x0102,
-		.session = UINT64_C(0x0304050607080910), .seed = UINT64_C(0xf112131415161718), .length = 0x00212223, .depth = 0x3132,
-		.blocks = UINT64_C(0x4142434445464748), .time_ns = UINT64_C(0x0152535455565758), .omit_ns = UINT64_C(0x0162636465666768),
+		.session = UINT64_C(0x0304050607080910), .seed = UINT64_C(0xf112131415161718), .length = 0x00212223,
+		.depth = 0x3132,
+		.blocks = UINT64_C(0x4142434445464748), .time_ns = UINT64_C(0x0152535455565758),
+		.omit_ns = UINT64_C(0x0162636465666768),
 		.rate_Bps = UINT64_C(0x7172737475767778), .write_len = 0x00018283, .congestion = "bbr_2-x",
 	};
 }
@@ -255,7 +265,8 @@ static void test_hello_bytes(void)
 static void test_hello_edges(void)
 {
 	struct plan p = some_plan();
-	p.connections = 1, p.length = 1, p.depth = 1, p.write_len = 0, p.blocks = p.time_ns = p.omit_ns = p.rate_Bps = 0;
+	p.connections = 1, p.length = 1, p.depth = 1, p.write_len = 0;
+	p.blocks = p.time_ns = p.omit_ns = p.rate_Bps = 0;
 	CHECK_INT(answer_to(p, 1), ANSWER_OK);
 	p.connections = UINT16_MAX, p.length = TTCP_MAX_BLOCK, p.depth = TTCP_MAX_DEPTH, p.write_len = TTCP_IO;
 	p.blocks = p.rate_Bps = UINT64_MAX;
@@ -323,9 +334,9 @@ static void test_version_comes_first(void)
 static bool is_within_ranges(const struct plan *p, uint32_t max)
 {
 	uint64_t century_ns = UINT64_C(3155760000) * 1000000000;
-	return p->negotiated && p->role <= ROLE_PROBE && p->mode <= MODE_STREAM && p->connections >= 1 && p->length >= 1 &&
-	       p->length <= max && p->depth >= 1 && p->depth <= TTCP_MAX_DEPTH && p->time_ns <= century_ns &&
-	       p->omit_ns <= century_ns && p->write_len <= TTCP_IO &&
+	return p->negotiated && p->role <= ROLE_PROBE && p->mode <= MODE_STREAM && p->connections >= 1 &&
+	       p->length >= 1 && p->length <= max && p->depth >= 1 && p->depth <= TTCP_MAX_DEPTH &&
+	       p->time_ns <= century_ns && p->omit_ns <= century_ns && p->write_len <= TTCP_IO &&
 	       memchr(p->congestion, '\0', sizeof(p->congestion)) != NULL;
 }
 
@@ -347,7 +358,8 @@ static void test_random_hellos(void)
 			return;
 		answers[a]++;
 	}
-	CHECK(answers[ANSWER_OK] > 0 && answers[ANSWER_VERSION] > 0 && answers[ANSWER_MALFORMED] > 0 && answers[ANSWER_TOO_LONG] > 0);
+	for (int a = ANSWER_OK; a <= ANSWER_TOO_LONG; a++)
+		CHECK(answers[a] > 0);
 }
 
 /* --- answer ------------------------------------------------------------------------------------------------------ */
@@ -378,7 +390,9 @@ static void test_answers(void)
 /* What an old receiver may send instead: nothing that begins like an ack, a banner or a hello is an answer. */
 static void test_no_answers(void)
 {
-	static const char *const others[] = { "\0\0\x20\0\0\0\x20\0\0\0\x20\0", "HTTP/1.1 400", "SSH-2.0-Open", "\0\0\0\0\0\0\0\0\0\0\0\0" };
+	static const char *const others[] = {
+		"\0\0\x20\0\0\0\x20\0\0\0\x20\0", "HTTP/1.1 400", "SSH-2.0-Open", "\0\0\0\0\0\0\0\0\0\0\0\0",
+	};
 	unsigned char bytes[SESSION_LEN + HELLO_LEN];
 	enum answer back;
 	for (size_t i = 0; i < COUNT_OF(others); i++)
@@ -398,9 +412,9 @@ static void test_no_answers(void)
 static void list_numbers(const struct tally *t, uint64_t out[static 17])
 {
 	const uint64_t list[17] = {
-		t->bytes, t->blocks, t->elapsed_ns, t->calls, t->short_calls, t->cpu.user_ns, t->cpu.sys_ns, t->cpu.waited_ns,
-		t->retransmits, t->rtt_ns, t->min_rtt_ns, t->busy_ns, t->rwnd_limited_ns, t->sndbuf_limited_ns, t->cwnd_bytes,
-		t->pacing_Bps, t->bad_offset,
+		t->bytes, t->blocks, t->elapsed_ns, t->calls, t->short_calls, t->cpu.user_ns, t->cpu.sys_ns,
+		t->cpu.waited_ns, t->retransmits, t->rtt_ns, t->min_rtt_ns, t->busy_ns, t->rwnd_limited_ns,
+		t->sndbuf_limited_ns, t->cwnd_bytes, t->pacing_Bps, t->bad_offset,
 	};
 	memcpy(out, list, sizeof(list));
 }

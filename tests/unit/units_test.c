@@ -26,7 +26,7 @@ static void check_good(parse_fn parse, const struct good *good, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		uint64_t got = UNTOUCHED;
 		if (!CHECK(parse(good[i].text, &got)) || !CHECK(got == good[i].want))
-			fprintf(stderr, "    \"%s\": got %" PRIu64 ", want %" PRIu64 "\n", good[i].text, got, good[i].want);
+			fprintf(stderr, "    \"%s\": got %" PRIu64 "\n", good[i].text, got);
 	}
 }
 
@@ -44,8 +44,10 @@ static const parse_fn parsers[] = { units_parse_count, units_parse_size, units_p
 static void test_what_no_parser_takes(void)
 {
 	static const char *const bad[] = {
-		"", " ", "-1", "+1", "-0", "1x", "0x10", "1e3", "1E3", "inf", "INF", "infinity", "nan", ".", "..", ".k", "1.2.3",
-		"1..2", "..5", "1 ", " 1", "1 K", "1\n", "1,5", "K", "ms", "s", "bit", "1\xc3\xa9", "1KK", "1ss", "--", "1/s",
+		"", " ", "-1", "+1", "-0", "1x", "0x10", "1e3", "1E3", "inf", "INF", "infinity", "nan", ".", "..", ".k",
+		"1.2.3",
+		"1..2", "..5", "1 ", " 1", "1 K", "1\n", "1,5", "K", "ms", "s", "bit", "1\xc3\xa9", "1KK", "1ss", "--",
+		"1/s",
 		"99999999999999999999999999999999999999999999999999999999999999999999999999999999",
 	};
 	for (size_t i = 0; i < COUNT_OF(parsers); i++)
@@ -57,7 +59,9 @@ static void test_count(void)
 	static const struct good good[] = {
 		{ "0", 0 }, { "1", 1 }, { "007", 7 }, { "10", 10 }, { "18446744073709551615", UINT64_MAX },
 	};
-	static const char *const bad[] = { "18446744073709551616", "18446744073709551620", "99999999999999999999", "1.5", "1K", "1s" };
+	static const char *const bad[] = {
+		"18446744073709551616", "18446744073709551620", "99999999999999999999", "1.5", "1K", "1s",
+	};
 	check_good(units_parse_count, good, COUNT_OF(good));
 	check_bad_text(units_parse_count, bad, COUNT_OF(bad));
 }
@@ -65,10 +69,14 @@ static void test_count(void)
 static void test_size(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "1", 1 }, { "100", 100 }, { "100B", 100 }, { "100b", 100 }, { "1.5K", 1536 }, { ".5K", 512 },
-		{ "64K", 64 * KIB }, { "64k", 64 * KIB }, { "64Ki", 64 * KIB }, { "64KiB", 64 * KIB }, { "64kib", 64 * KIB },
-		{ "64KB", 64 * KIB }, { "1M", KIB * KIB }, { "1m", KIB * KIB }, { "1Mi", KIB * KIB }, { "1MiB", KIB * KIB },
-		{ "1MB", KIB * KIB }, { "1G", KIB * KIB * KIB }, { "1Gi", KIB * KIB * KIB }, { "1GiB", KIB * KIB * KIB },
+		{ "0", 0 }, { "1", 1 }, { "100", 100 }, { "100B", 100 }, { "100b", 100 }, { "1.5K", 1536 },
+		{ ".5K", 512 },
+		{ "64K", 64 * KIB }, { "64k", 64 * KIB }, { "64Ki", 64 * KIB }, { "64KiB", 64 * KIB },
+		{ "64kib", 64 * KIB },
+		{ "64KB", 64 * KIB }, { "1M", KIB * KIB }, { "1m", KIB * KIB }, { "1Mi", KIB * KIB },
+		{ "1MiB", KIB * KIB },
+		{ "1MB", KIB * KIB }, { "1G", KIB * KIB * KIB }, { "1Gi", KIB * KIB * KIB },
+		{ "1GiB", KIB * KIB * KIB },
 		{ "1GB", KIB * KIB * KIB }, { "1T", KIB * KIB * KIB * KIB }, { "1Ti", KIB * KIB * KIB * KIB },
 		{ "1TiB", KIB * KIB * KIB * KIB }, { "1TB", KIB * KIB * KIB * KIB }, { "0K", 0 },
 		{ "9007199254740992", UINT64_C(1) << 53 }, { "16777215T", UINT64_C(16777215) << 40 },
@@ -81,14 +89,17 @@ static void test_size(void)
 static void test_rate(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "8", 1 }, { "8bit", 1 }, { "8BIT", 1 }, { "8bit/s", 1 }, { "8bps", 1 }, { "8k", 1000 }, { "8K", 1000 },
+		{ "0", 0 }, { "8", 1 }, { "8bit", 1 }, { "8BIT", 1 }, { "8bit/s", 1 }, { "8bps", 1 }, { "8k", 1000 },
+		{ "8K", 1000 },
 		{ "8m", 1000000 }, { "8M", 1000000 }, { "8g", SECOND }, { "8G", SECOND }, { "10mbit", 1250000 },
 		{ "10Mbit/s", 1250000 }, { "10Mbps", 1250000 }, { "1.5Gbit/s", 187500000 }, { "1.5gbit", 187500000 },
-		{ "100MB/s", 100000000 }, { "100mB/s", 100000000 }, { "100MBps", 100000000 }, { "1B/s", 1 }, { "1B", 1 },
+		{ "100MB/s", 100000000 }, { "100mB/s", 100000000 }, { "100MBps", 100000000 }, { "1B/s", 1 },
+		{ "1B", 1 },
 		{ "2kB", 2000 }, { "1GB/s", SECOND },
 	};
 	static const char *const bad[] = {
-		"1t", "10mb", "10mb/s", "10mbits", "1kk", "1kmbit", "1BPS", "1KiB/s", "1ms", "99999999999999999999g", "200000000000GB/s",
+		"1t", "10mb", "10mb/s", "10mbits", "1kk", "1kmbit", "1BPS", "1KiB/s", "1ms", "99999999999999999999g",
+		"200000000000GB/s",
 	};
 	check_good(units_parse_rate, good, COUNT_OF(good));
 	check_bad_text(units_parse_rate, bad, COUNT_OF(bad));
@@ -97,12 +108,16 @@ static void test_rate(void)
 static void test_duration(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "1", SECOND }, { "1s", SECOND }, { "1S", SECOND }, { "0.25", SECOND / 4 }, { ".5s", SECOND / 2 },
-		{ "250ms", SECOND / 4 }, { "1.5s", SECOND * 3 / 2 }, { "100us", 100000 }, { "20ns", 20 }, { "2m", 120 * SECOND },
+		{ "0", 0 }, { "1", SECOND }, { "1s", SECOND }, { "1S", SECOND }, { "0.25", SECOND / 4 },
+		{ ".5s", SECOND / 2 },
+		{ "250ms", SECOND / 4 }, { "1.5s", SECOND * 3 / 2 }, { "100us", 100000 }, { "20ns", 20 },
+		{ "2m", 120 * SECOND },
 		{ "2min", 120 * SECOND }, { "1h", 3600 * SECOND }, { "1.5h", 5400 * SECOND }, { "0.001us", 1 },
 		{ "5000000h", SECOND * 3600 * 5000000 },
 	};
-	static const char *const bad[] = { "6000000h", "18446744074", "1d", "1sec", "1K", "1 s", "1mss", "18446744073709551616ns" };
+	static const char *const bad[] = {
+		"6000000h", "18446744074", "1d", "1sec", "1K", "1 s", "1mss", "18446744073709551616ns",
+	};
 	check_good(units_parse_duration, good, COUNT_OF(good));
 	check_bad_text(units_parse_duration, bad, COUNT_OF(bad));
 }

@@ -231,13 +231,13 @@ static int make_image(struct sender *s)
 	size_t len = p->write_len;
 	s->block = 1;
 	if (p->mode == MODE_RAW) {
-		s->image = xmalloc(len);
+		s->image = xmalloc_pages(len);
 		fill_pattern(s->image, len);
 	} else {
 		s->block = HEADER_LEN + p->length;
 		s->image_blocks = blocks_for_a_call(p, s->block);
 		len = s->image_blocks > 0 ? s->image_blocks * s->block : HEADER_LEN + TTCP_IO;
-		s->image = xmalloc(len);
+		s->image = xmalloc_pages(len);
 		for (size_t at = 0; at < len; at += s->block) {
 			be32_put(s->image + at, p->length);
 			fill_pattern(s->image + at + HEADER_LEN, s->image_blocks > 0 ? p->length : TTCP_IO);
@@ -799,14 +799,14 @@ static int tune_receiver(struct receiver *r)
 		return set_tcp(f, TCP_NODELAY, 1, "set nodelay");
 	if (f->low_water != 0)
 		return set_low_water(r, f->low_water);
-	r->low_water_most = f->plan.verify ? 0 : TTCP_IO;
+	r->low_water_most = f->plan.verify || f->busy_poll ? 0 : TTCP_IO;
 	return 0;
 }
 
 static int receive_all(struct receiver *r)
 {
 	struct flow *f = r->f;
-	int flags = is_stop_and_wait(f) ? MSG_WAITALL : 0;
+	int flags = f->busy_poll ? MSG_DONTWAIT : is_stop_and_wait(f) ? MSG_WAITALL : 0;
 	struct io_until until = patience(f, r->now_ns);
 	r->ended = !f->plan.negotiated && f->plan.mode == MODE_ACK && f->plan.blocks == 0;
 	while (!r->ended) {
@@ -839,7 +839,7 @@ void flow_receive(struct flow *f)
 	uint64_t block = HEADER_LEN + (uint64_t)f->plan.length;
 	struct receiver r = { .f = f, .warming_up = f->plan.omit_ns != 0, .left = f->has_header ? f->plan.length : 0 };
 	r.cap = is_stop_and_wait(f) && block < TTCP_IO ? (size_t)block : TTCP_IO;
-	r.buffer = xmalloc(r.cap); /* at most TTCP_IO, whatever length the peer announced */
+	r.buffer = xmalloc_pages(r.cap); /* at most TTCP_IO, whatever length the peer announced */
 	begin(f);
 	if (f->error == 0 && tune_receiver(&r) == 0) {
 		r.now_ns = clk_mono_ns();

@@ -312,6 +312,11 @@ int sweep_run(const struct options *o)
 	s.n_sizes = parse_list("--sizes", o->sizes != NULL ? o->sizes : DEFAULT_SIZES, o->max_length, s.sizes);
 	s.n_depths = parse_list("--depths", o->depths != NULL ? o->depths : o->mode == MODE_ACK ? DEFAULT_DEPTHS : "1",
 				TTCP_MAX_DEPTH, s.depths);
+	if (s.n_sizes * s.n_depths * o->streams > UINT16_MAX) {
+		warnf("--sweep: %zu cells of %llu streams are too many connections", s.n_sizes * s.n_depths,
+		      (unsigned long long)o->streams);
+		return 2;
+	}
 	s.cells = xcalloc(s.n_sizes * s.n_depths + 1, sizeof(s.cells[0]));
 	int status = measure_all(&s) < 0 ? 1 : 0;
 	if (status == 0) {

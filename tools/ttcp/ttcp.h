@@ -103,6 +103,7 @@ struct flow {
 	bool sendfile;
 	uint64_t raw_bytes;          /* raw: stop after so many; 0: no such limit */
 	uint64_t low_water;          /* receiver: SO_RCVLOWAT, 0 picks what suits the mode */
+	bool busy_poll;              /* receiver: never sleep, ask again and again */
 	bool has_header;             /* receiver: the header of the first block has been read, and was right */
 	const atomic_bool *stop;     /* finish the block, then end in order */
 	const atomic_bool *abandon;  /* end at once */
@@ -156,7 +157,7 @@ double verdict_predicted_Bps(const struct evidence *e); /* depth x block / RTT; 
 /* --- options, and the roles -------------------------------------------------------------------------------------- */
 
 struct options {
-	bool receiver, one_off, verify, reverse, bidir, sweep, probe, json, csv, verbose, ipv4, ipv6, sendfile;
+	bool receiver, one_off, verify, reverse, bidir, sweep, probe, json, csv, verbose, ipv4, ipv6, sendfile, busy_poll;
 	const char *host, *bind, *file, *svg, *sizes, *depths;
 	uint64_t port, length, blocks, bytes, time_ns, omit_ns, depth, streams, interval_ns, write_len;
 	uint64_t timeout_ns, max_length, max_clients, seed, probe_interval_ns;
