@@ -127,8 +127,6 @@ static const struct arg rows[] = {
 	{ '\0', "rcvbuf", ARG_SIZE, &opt.socket.receive_buffer, 1, 1 << 30, "SIZE", "SO_RCVBUF of this end" },
 	{ '\0', "rcvlowat", ARG_SIZE, &opt.socket.receive_low_water, 1, 1 << 30, "SIZE", "SO_RCVLOWAT of this end when it receives "
 	  "in stream or raw mode (1M unless given)" },
-	{ '\0', "busy-poll", ARG_FLAG, &opt.busy_poll, .help = "when this end receives: never sleep, ask again and again; costs a "
-	  "processor, saves the wake-ups" },
 	{ 'C', "congestion", ARG_STR, &opt.socket.congestion, .value_name = "NAME", .help = "congestion control of the sender" },
 	{ 'M', "mss", ARG_SIZE, &opt.socket.mss, 88, 65495, "SIZE", "largest segment (TCP_MAXSEG)" },
 	{ '\0', "rate", ARG_RATE, &opt.socket.pacing_Bps, 1, 0, "RATE", "pace each stream (SO_MAX_PACING_RATE)" },

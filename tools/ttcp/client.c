@@ -194,8 +194,7 @@ static void init_flow(struct run *r, struct flow *f, int fd, enum ttcp_role role
 	f->file = r->o->file;
 	f->sendfile = r->o->sendfile;
 	f->raw_bytes = r->o->mode == MODE_RAW ? r->o->bytes : 0;
-	f->low_water = r->o->socket.receive_low_water;
-	f->busy_poll = r->o->busy_poll;
+	f->low_water = low_water(&r->o->socket);
 	f->stop = &r->stop;
 	f->abandon = &r->abandon;
 }

@@ -25,7 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* WHY: the kernel copies each byte from our buffer into a packet, and from the packet into the receiver's buffer. Such a copy is
+ * fastest when both lie alike within a page, at least within a cache line. So the buffers begin with a page, a streaming
+ * sender writes whole lines, and a receiver reads to that place in a page which the byte has in its stream. Measured on
+ * loopback with a queue that outgrows the cache (AMD EPYC, Linux 6.18, reno): 2.8 GB/s when the receiver always reads to the
+ * beginning of its buffer, 5.7 with the place in the line, 7.7 with the place in the page. */
 enum {
+	CACHE_LINE = 64,
+	PAGE = 4096,
 	PATTERN_LEN = 16,
 	LOOK_NS = 20 * NS_PER_MS,  /* how often a sender looks at TCP_INFO and for a STOP, a receiver at its rate */
 	STALL_NS = 10 * NS_PER_MS, /* longer than this no read may wait for its low water mark */
@@ -216,12 +223,15 @@ static void fill_pattern(unsigned char *p, size_t n)
 		p[i] = (unsigned char)pattern[i % PATTERN_LEN];
 }
 
-/* How many blocks one system call may carry: in ack mode as many as may be in flight, else what --write says. */
+/* How many blocks one system call may carry: in ack mode as many as may be in flight, else what --write says. Sixteen blocks
+ * of any length that is a multiple of 4 fill whole cache lines, headers and all. */
 static size_t blocks_for_a_call(const struct plan *p, size_t block)
 {
-	size_t most = (p->mode == MODE_ACK ? TTCP_IO : p->write_len) / block;
+	size_t most = (p->mode == MODE_ACK ? TTCP_IO : p->write_len) / block, lines = CACHE_LINE / HEADER_LEN;
 	if (most == 0 && p->length <= TTCP_IO)
 		return 1;
+	if (p->mode == MODE_STREAM && most >= lines / 2)
+		return (most + lines / 2) / lines * lines;
 	return p->mode == MODE_ACK && most > p->depth ? p->depth : most;
 }
 
@@ -617,8 +627,9 @@ struct receiver {
 	struct mark from;
 	uint64_t now_ns;
 	bool warming_up, ended, asked_to_stop;
-	unsigned char *buffer;
+	unsigned char *buffer; /* cap bytes, and room for a page in front */
 	size_t cap;
+	uint64_t wire_bytes;   /* received so far */
 	unsigned char header[HEADER_LEN];
 	size_t header_len;
 	uint64_t left;
@@ -799,19 +810,20 @@ static int tune_receiver(struct receiver *r)
 		return set_tcp(f, TCP_NODELAY, 1, "set nodelay");
 	if (f->low_water != 0)
 		return set_low_water(r, f->low_water);
-	r->low_water_most = f->plan.verify || f->busy_poll ? 0 : TTCP_IO;
+	r->low_water_most = f->plan.verify ? 0 : TTCP_IO;
 	return 0;
 }
 
 static int receive_all(struct receiver *r)
 {
 	struct flow *f = r->f;
-	int flags = f->busy_poll ? MSG_DONTWAIT : is_stop_and_wait(f) ? MSG_WAITALL : 0;
+	int flags = is_stop_and_wait(f) ? MSG_WAITALL : 0;
 	struct io_until until = patience(f, r->now_ns);
 	r->ended = !f->plan.negotiated && f->plan.mode == MODE_ACK && f->plan.blocks == 0;
 	while (!r->ended) {
 		size_t want = wanted(r);
-		ssize_t n = recv(f->fd, r->buffer, want, flags);
+		unsigned char *to = r->buffer + r->wire_bytes % PAGE;
+		ssize_t n = recv(f->fd, to, want, flags);
 		tracef("recv(%d, %zu) = %zd", f->fd, want, n);
 		r->c.calls++;
 		if (n < 0 && io_is_over(&until))
@@ -820,8 +832,9 @@ static int receive_all(struct receiver *r)
 		r->now_ns = clk_mono_ns();
 		if (n >= 0)
 			until = patience(f, r->now_ns);
-		if ((n == 0 && on_fin(r) < 0) || (n > 0 && on_bytes(r, r->buffer, (size_t)n) < 0))
+		if ((n == 0 && on_fin(r) < 0) || (n > 0 && on_bytes(r, to, (size_t)n) < 0))
 			return -1;
+		r->wire_bytes += n > 0 ? (size_t)n : 0;
 		r->c.short_calls += n > 0 && (size_t)n < want && !r->ended;
 		publish(f, &r->c);
 		if (r->warming_up && r->now_ns >= r->from.at_ns + f->plan.omit_ns) {
@@ -839,7 +852,7 @@ void flow_receive(struct flow *f)
 	uint64_t block = HEADER_LEN + (uint64_t)f->plan.length;
 	struct receiver r = { .f = f, .warming_up = f->plan.omit_ns != 0, .left = f->has_header ? f->plan.length : 0 };
 	r.cap = is_stop_and_wait(f) && block < TTCP_IO ? (size_t)block : TTCP_IO;
-	r.buffer = xmalloc_pages(r.cap); /* at most TTCP_IO, whatever length the peer announced */
+	r.buffer = xmalloc_pages(PAGE + r.cap); /* at most TTCP_IO, whatever length the peer announced */
 	begin(f);
 	if (f->error == 0 && tune_receiver(&r) == 0) {
 		r.now_ns = clk_mono_ns();

@@ -273,7 +273,7 @@ static void start_connection(struct server *s, int fd, const struct addr *peer)
 	c->peer = *peer;
 	addr_text(peer, c->peer_text);
 	c->flow = (struct flow){ .fd = fd, .timeout_ns = s->o->timeout_ns != 0 ? s->o->timeout_ns : CLK_NEVER,
-				 .low_water = s->o->socket.receive_low_water, .busy_poll = s->o->busy_poll, .stop = &s->stop, .abandon = &s->abandon };
+				 .low_water = low_water(&s->o->socket), .stop = &s->stop, .abandon = &s->abandon };
 	pthread_attr_t attr;
 	pthread_t thread;
 	pthread_attr_init(&attr);

@@ -103,7 +103,6 @@ struct flow {
 	bool sendfile;
 	uint64_t raw_bytes;          /* raw: stop after so many; 0: no such limit */
 	uint64_t low_water;          /* receiver: SO_RCVLOWAT, 0 picks what suits the mode */
-	bool busy_poll;              /* receiver: never sleep, ask again and again */
 	bool has_header;             /* receiver: the header of the first block has been read, and was right */
 	const atomic_bool *stop;     /* finish the block, then end in order */
 	const atomic_bool *abandon;  /* end at once */
@@ -121,6 +120,12 @@ struct flow {
 	int error;                   /* errno that ended it early, 0 if none; EPROTO: the peer broke the format */
 	const char *failed_op;       /* "send", "receive", ...: what error belongs to */
 };
+
+/* The flow's low water mark by the user's options: who sets the size of the buffer gets each wake-up, unless he says more. */
+static inline uint64_t low_water(const struct sock_options *o)
+{
+	return o->receive_low_water != 0 ? o->receive_low_water : o->receive_buffer != 0 ? 1 : 0;
+}
 
 void flow_send(struct flow *f);
 void flow_receive(struct flow *f);
@@ -157,7 +162,7 @@ double verdict_predicted_Bps(const struct evidence *e); /* depth x block / RTT; 
 /* --- options, and the roles -------------------------------------------------------------------------------------- */
 
 struct options {
-	bool receiver, one_off, verify, reverse, bidir, sweep, probe, json, csv, verbose, ipv4, ipv6, sendfile, busy_poll;
+	bool receiver, one_off, verify, reverse, bidir, sweep, probe, json, csv, verbose, ipv4, ipv6, sendfile;
 	const char *host, *bind, *file, *svg, *sizes, *depths;
 	uint64_t port, length, blocks, bytes, time_ns, omit_ns, depth, streams, interval_ns, write_len;
 	uint64_t timeout_ns, max_length, max_clients, seed, probe_interval_ns;
