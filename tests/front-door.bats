@@ -115,6 +115,14 @@ make_lab() {
 	[ "${lines[0]}" = "options: --evidence $BATS_TEST_TMPDIR/kept --json" ]
 }
 
+@test "lab all gives each lab a folder of its own for its evidence" {
+	make_tree
+	cd "$BATS_TEST_TMPDIR"
+	run -0 "$tree/scripts/tcplab" lab all --batch --evidence kept
+	[ "${lines[0]}" = "options: --batch --evidence $BATS_TEST_TMPDIR/kept/01-good" ]
+	[[ $output == *"options: --batch --evidence $BATS_TEST_TMPDIR/kept/02-absent-peer"* ]]
+}
+
 @test "wrong usage of lab" {
 	make_tree
 	run -2 "$tree/scripts/tcplab" lab no-such-lab

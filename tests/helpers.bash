@@ -173,6 +173,35 @@ need() {
 	done
 }
 
+# --- assertions -------------------------------------------------------------------------------------------------------
+
+# same WHAT IS WANTED
+same() {
+	[ "$2" = "$3" ] || {
+		echo "$1: '$2', wanted '$3'"
+		return 1
+	}
+}
+
+# A field of the JSON records in $output: as field, after `run`.
+# shellcheck disable=SC2154 # bats sets it
+ours() {
+	field "$@" <<<"$output"
+}
+
+# After run --separate-stderr: one line on stderr, with each of these words.
+# shellcheck disable=SC2154 # bats sets both
+one_line_with() {
+	local word
+	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
+	for word; do
+		[[ $stderr == *"$word"* ]] || {
+			echo "not said: $word, but: $stderr"
+			return 1
+		}
+	done
+}
+
 # as_nobody CMD...: runs CMD as a user without rights. Who is no root has none to give up. Such a user cannot see into
 # $BATS_TEST_TMPDIR: open_folder makes a place where he can.
 as_nobody() {

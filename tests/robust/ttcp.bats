@@ -29,30 +29,6 @@ send() {
 	"$ttcp" -t 127.0.0.1 -p "$PORT" "$@"
 }
 
-# same WHAT IS WANTED
-same() {
-	[ "$2" = "$3" ] || {
-		echo "$1: '$2', wanted '$3'"
-		return 1
-	}
-}
-
-ours() {
-	field "$@" <<<"$output"
-}
-
-# After run --separate-stderr: one line on stderr, with each of these words.
-one_line_with() {
-	local word
-	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
-	for word; do
-		[[ $stderr == *"$word"* ]] || {
-			echo "not said: $word, but: $stderr"
-			return 1
-		}
-	done
-}
-
 # A program in the background: $WORKER, its $WORKER_OUT and $WORKER_ERR. wait_server "$WORKER" waits for it. It does not
 # inherit the connections that this shell holds.
 start_worker() {

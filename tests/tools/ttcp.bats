@@ -29,14 +29,6 @@ send() {
 	"$ttcp" -t 127.0.0.1 -p "$PORT" "$@"
 }
 
-# same WHAT IS WANTED
-same() {
-	[ "$2" = "$3" ] || {
-		echo "$1: '$2', wanted '$3'"
-		return 1
-	}
-}
-
 # One run with --json against a receiver of its own that ends with it; the options of the receiver come before --, those of
 # the sender behind it. Both must end with 0. The sender's records: $output, the receiver's: $theirs.
 both_ends() {
@@ -55,10 +47,6 @@ both_ends() {
 	theirs=$(cat "$SERVER_OUT")
 	echo "$theirs"
 	same "the receiver's status" "$SERVER_STATUS" 0
-}
-
-ours() {
-	field "$@" <<<"$output"
 }
 
 # A field of the "reverse" object in our total.
@@ -81,18 +69,6 @@ last_is() {
 		echo "the last record is no $1: ${lines[-1]}"
 		return 1
 	}
-}
-
-# After run -1: one line on stderr, with each of these words.
-one_line_with() {
-	local word
-	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
-	for word; do
-		[[ $stderr == *"$word"* ]] || {
-			echo "not said: $word, but: $stderr"
-			return 1
-		}
-	done
 }
 
 # A sender in the background: $WORKER, its $WORKER_OUT and $WORKER_ERR. wait_server "$WORKER" waits for it.
