@@ -82,21 +82,11 @@ int sock_set(int fd, const struct sock_options *o, struct net_error *e)
 	return o->keepalive ? set_keepalive(fd, e) : 0;
 }
 
-static uint64_t get_number(int fd, int option)
+uint64_t sock_send_buffer(int fd)
 {
 	int value = 0;
 	socklen_t len = sizeof(value);
-	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value > 0 ? (uint64_t)value : 0;
-}
-
-uint64_t sock_send_buffer(int fd)
-{
-	return get_number(fd, SO_SNDBUF);
-}
-
-uint64_t sock_receive_buffer(int fd)
-{
-	return get_number(fd, SO_RCVBUF);
+	return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &len) == 0 && value > 0 ? (uint64_t)value : 0;
 }
 
 void sock_abort(int fd)

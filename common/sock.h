@@ -42,9 +42,8 @@ MUST_USE int sock_serve(const char *host, uint16_t port, int family, const struc
 MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
 			  const struct io_until *until, struct net_error *e);
 
-/* How many bytes the socket's own buffers may hold now, as the kernel accounts them (SO_SNDBUF, SO_RCVBUF); 0 unknown. */
+/* How many bytes the send buffer may hold now, as the kernel accounts them (SO_SNDBUF); 0 unknown. */
 uint64_t sock_send_buffer(int fd);
-uint64_t sock_receive_buffer(int fd);
 
 /* SO_LINGER with time 0, then close: the peer sees a reset, unsent bytes are dropped (socket(7)). Takes fd. */
 void sock_abort(int fd);

@@ -52,6 +52,16 @@ small_lab() {
 	SMALL=$PWD/99-small/lab.sh
 }
 
+# For an ordinary user: the labs and tools where he can read them. A clone in root's home is closed to him.
+open_copy() {
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	mkdir -p open
+	cp -R "$LABS" open/labs
+	cp -R "$TCPLAB_BIN" open/bin
+	chmod -R a+rX open
+	LABS=$PWD/open/labs TCPLAB_BIN=$PWD/open/bin
+}
+
 # A sleep that only this test can have started. bats numbers its temporary directories, so parallel runs differ too.
 unique_sleep() {
 	SLEEP="9999.$$$RANDOM"
@@ -105,7 +115,7 @@ check_batch() {
 
 @test "02-message-size: confirmed as an ordinary user, and without namespaces" {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
-	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	open_copy
 	run -0 as_nobody env TMPDIR="$TMPDIR" "$LABS/02-message-size/lab.sh" --batch
 	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
 	run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/02-message-size/lab.sh" --batch
@@ -326,7 +336,7 @@ check_end() {
 
 @test "kit: kill -9 leaves nothing, as an ordinary user" {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
-	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+	open_copy
 	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 	check_end KILL 137 "${nobody[@]}"
 	rm -rf "$TMPDIR/bundle"

@@ -12,7 +12,7 @@
  *
  * Read on in this order; each chapter is one file in tools/ttcp/:
  *     wire.c      the bytes: session header, hello, tally
- *     flow.c      the heart: sending and receiving, two plain loops
+ *     flow.c      the heart, with send.c and receive.c: two plain loops
  *     client.c    one run: connect, agree, a thread for each connection, signals
  *     server.c    the receiver: a thread for each client, refusing what is not ttcp
  *     verdict.c   what limited the transfer

@@ -190,7 +190,7 @@ explain() {
 		'read the file. sendfile saves a copy more and is not always faster: it pays for each page instead.' \
 		"On gigabit none of this shows: its 118 MB/s are a small part of the $(MBps "$(rate pipe)") of the pipe." \
 		'' \
-		'In the source: prepare_raw() and send_prepared() in tools/ttcp/flow.c are the sender, verdict() in' \
+		'In the source: prepare_raw() and send_prepared() in tools/ttcp/send.c are the sender, verdict() in' \
 		'tools/ttcp/verdict.c says "limited by". Headers: RFC 9293 3.1, RFC 7323 3.2, IEEE 802.3 3.1.1.'
 	[[ $(field default.json congestion) != bbr* || ! -e reno.json ]] || explain_bbr
 }

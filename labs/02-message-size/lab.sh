@@ -130,8 +130,8 @@ explain() {
 		'are 3.3 MB/s, however fat the link. Longer blocks help; not waiting helps more: with 16 blocks under way one' \
 		'T0 is paid for 16 of them. TCP itself does that with its window.' \
 		'' \
-		'In the source: next_step() and take_acks() are the sender, walk() the receiver (tools/ttcp/flow.c); what ttcp' \
-		'predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
+		'In the source: next_step() and take_acks() are the sender, walk() the receiver (send.c and receive.c in' \
+		'tools/ttcp); what ttcp predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
 }
 
 # --- verdict ---

@@ -91,7 +91,7 @@ const char *wire_answer_text(enum answer a);
 void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t);
 void wire_get_tally(const unsigned char in[static TALLY_LEN], struct tally *out);
 
-/* --- flow.c: one direction of one connection ---------------------------------------------------------------------- */
+/* --- flow.c, send.c, receive.c: one direction of one connection ---------------------------------------------------------------------- */
 
 /* Owned by whoever runs it. The thread that runs flow_send or flow_receive writes it; the atomics may be read by the
  * reporting thread at any time, the rest only after that thread has ended. */
@@ -116,7 +116,7 @@ struct flow {
 	bool have_theirs;
 	struct hist block_rtt;       /* ack mode, sender: from the send to the ack */
 	uint64_t ack_wait_ns, source_wait_ns;
-	uint64_t send_buffer, send_window, receive_buffer; /* at the end */
+	uint64_t send_buffer, send_window; /* at the end */
 	int error;                   /* errno that ended it early, 0 if none; EPROTO: the peer broke the format */
 	const char *failed_op;       /* "send", "receive", ...: what error belongs to */
 };
