@@ -128,7 +128,7 @@ static const struct arg rows[] = {
 	{ '\0', "rcvlowat", ARG_SIZE, &opt.socket.receive_low_water, 1, 1 << 30, "SIZE", "SO_RCVLOWAT of this end when it receives "
 	  "in stream or raw mode (1M unless given)" },
 	{ 'C', "congestion", ARG_STR, &opt.socket.congestion, .value_name = "NAME", .help = "congestion control of the sender" },
-	{ 'M', "mss", ARG_SIZE, &opt.socket.mss, 88, 65495, "SIZE", "largest segment (TCP_MAXSEG)" },
+	{ 'M', "mss", ARG_SIZE, &opt.socket.mss, 88, 32767, "SIZE", "largest segment (TCP_MAXSEG)" },
 	{ '\0', "rate", ARG_RATE, &opt.socket.pacing_Bps, 1, 0, "RATE", "pace each stream (SO_MAX_PACING_RATE)" },
 	{ '\0', "timeout", ARG_DURATION, &opt.timeout_ns, 0, 0, "D", "give up when nothing moves for so long; 0: never" },
 	{ .help = "Receiver:" },
