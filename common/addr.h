@@ -26,11 +26,11 @@ enum { ADDR_TEXT = 72, ADDR_MAX = 16, NET_ERROR_TEXT = 256 };
 /* A failed step on the way to a connection: "connect 10.0.0.2:5001: Connection refused (ECONNREFUSED)".
  * `resolve` failures carry the resolver's code, all others an errno. */
 struct net_error {
-	const char *op;    /* "resolve", "connect", "bind" ...; a string constant */
-	char object[128];  /* what it was done to: an address, a name, an option */
+	const char *op;     /* "resolve", "connect", "bind" ...; a string constant */
+	char object[128];   /* what it was done to: an address, a name, an option */
 	const char *reason; /* a string constant that says more than strerror(sys) would; NULL: strerror says it */
-	int sys;           /* errno, or 0 */
-	int gai;           /* EAI_ code of getaddrinfo(3), or 0 */
+	int sys;            /* errno, or 0 */
+	int gai;            /* EAI_ code of getaddrinfo(3), or 0 */
 };
 
 /* Fills *e from errno. `object` is cut at 127 characters. Always returns -1, for `return net_fail(...)`. */
@@ -43,7 +43,8 @@ const char *net_error_text(const struct net_error *e, char out[static NET_ERROR_
 /* Names and literals to addresses, in the order of getaddrinfo(3) (RFC 6724). BLOCKS, and cannot be interrupted.
  * host NULL: the wildcard addresses, for listening. family AF_INET, AF_INET6 or AF_UNSPEC.
  * Returns how many addresses were written to out (at most max), or -1 with *e. */
-MUST_USE int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, size_t max, struct net_error *e);
+MUST_USE int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, size_t max,
+			  struct net_error *e);
 
 /* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). */
 const char *addr_text(const struct addr *a, char out[static ADDR_TEXT]);

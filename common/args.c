@@ -71,11 +71,14 @@ static const char *value_text(const struct arg *row, uint64_t value, char out[st
 static void set_number(const struct arg *row, const char *text)
 {
 	static const char *const wanted[] = {
-		[ARG_COUNT] = "a whole number", [ARG_PORT] = "a port (0 to 65535)", [ARG_SIZE] = "a size (as 64K or 1MiB)",
-		[ARG_RATE] = "a rate (as 10mbit or 1GB/s)", [ARG_DURATION] = "a duration (as 250ms or 1.5s)",
+		[ARG_COUNT] = "a whole number",
+		[ARG_PORT] = "a port (0 to 65535)",
+		[ARG_SIZE] = "a size (as 64K or 1MiB)",
+		[ARG_RATE] = "a rate (as 10mbit or 1GB/s)",
+		[ARG_DURATION] = "a duration (as 250ms or 1.5s)",
 	};
 	uint64_t value = 0;
-	bool ok = row->kind == ARG_SIZE	      ? units_parse_size(text, &value)
+	bool ok = row->kind == ARG_SIZE       ? units_parse_size(text, &value)
 		  : row->kind == ARG_RATE     ? units_parse_rate(text, &value)
 		  : row->kind == ARG_DURATION ? units_parse_duration(text, &value)
 					      : units_parse_count(text, &value);
@@ -262,7 +265,8 @@ static void print_man_examples(const struct arg_example *e)
 static void print_man(const struct arg_spec *spec)
 {
 	/* WHY tcplab-TOOL: a page named echo.1 or netcat.1 would hide, or overwrite, another program's. */
-	printf(".TH tcplab-%s 1 \"\" \"tcplab " TCPLAB_VERSION "\" \"tcplab\"\n.SH NAME\ntcplab-%s \\- ", spec->tool, spec->tool);
+	printf(".TH tcplab-%s 1 \"\" \"tcplab " TCPLAB_VERSION "\" \"tcplab\"\n.SH NAME\ntcplab-%s \\- ", spec->tool,
+	       spec->tool);
 	print_roff(spec->one_line);
 	printf("\n.SH SYNOPSIS\n");
 	for (size_t i = 0; spec->synopsis[i] != NULL; i++) {
@@ -309,10 +313,10 @@ static void print_completion(const struct arg_spec *spec)
 		if (row->long_name == NULL)
 			continue;
 		printf("--%s %s", row->long_name,
-		       row->kind == ARG_FLAG	 ? "flag"
+		       row->kind == ARG_FLAG     ? "flag"
 		       : row->kind == ARG_CHOICE ? "choice"
-		       : row->kind == ARG_FILE	 ? "file"
-		       : row->kind == ARG_HOST	 ? "host"
+		       : row->kind == ARG_FILE   ? "file"
+		       : row->kind == ARG_HOST   ? "host"
 						 : "value");
 		for (int i = 0; row->kind == ARG_CHOICE && row->choices[i] != NULL; i++)
 			printf(" %s", row->choices[i]);
@@ -365,7 +369,9 @@ static void build_tables(const struct arg_spec *spec, struct getopt_tables *t)
 	*s++ = ':'; /* a missing value is reported as ':', not as '?' */
 	for (size_t i = 0; i < n; i++) {
 		const struct arg *row = &spec->args[i];
-		int takes = row->kind == ARG_FLAG ? no_argument : row->kind == ARG_HOST ? optional_argument : required_argument;
+		int takes = row->kind == ARG_FLAG   ? no_argument
+			    : row->kind == ARG_HOST ? optional_argument
+						    : required_argument;
 		if (row->long_name == NULL)
 			continue;
 		*l++ = (struct option){ row->long_name, takes, NULL, ROW_BASE + (int)i };

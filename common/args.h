@@ -32,12 +32,12 @@ struct arg_host {
 };
 
 struct arg {
-	char short_name;           /* '\0': none */
-	const char *long_name;     /* NULL: this row is a heading, its text is in `help` */
+	char short_name;       /* '\0': none */
+	const char *long_name; /* NULL: this row is a heading, its text is in `help` */
 	enum arg_kind kind;
 	void *into;
-	uint64_t min, max;         /* for the five kinds of number; max 0 means no limit */
-	const char *value_name;    /* "LEN"; NULL for a flag */
+	uint64_t min, max;      /* for the five kinds of number; max 0 means no limit */
+	const char *value_name; /* "LEN"; NULL for a flag */
 	const char *help;
 	const char *const *choices; /* for ARG_CHOICE: ends with NULL */
 };
@@ -49,9 +49,9 @@ struct arg_example {
 /* Everything --help and the man page say. Arrays end with an all-zero row; only exit_statuses may be NULL. */
 struct arg_spec {
 	const char *tool;
-	const char *one_line;             /* "measures bandwidth ...", without the tool's name */
-	const char *const *synopsis;      /* one line for each way to call it; ends with NULL */
-	const char *const *about;         /* paragraphs; ends with NULL */
+	const char *one_line;        /* "measures bandwidth ...", without the tool's name */
+	const char *const *synopsis; /* one line for each way to call it; ends with NULL */
+	const char *const *about;    /* paragraphs; ends with NULL */
 	const struct arg *args;
 	const struct arg_example *examples;
 	const struct arg_example *exit_statuses; /* beyond 0, 1, 2, 130 and 143, which every tool has */

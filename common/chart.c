@@ -26,7 +26,7 @@ struct range {
 
 struct grid {
 	bool log, is_size;
-	int step;                /* linear: which round number; log: how many round numbers from tick to tick */
+	int step; /* linear: which round number; log: how many round numbers from tick to tick */
 };
 
 /* The i-th round number; the 0-th is 1. */
@@ -216,7 +216,7 @@ struct chart_axis chart_y_axis(const struct chart *c, size_t max_ticks)
 
 double chart_place(const struct chart_axis *a, double v)
 {
-	if (!(v >= a->lo && v <= a->hi))        /* this way round a NaN is outside */
+	if (!(v >= a->lo && v <= a->hi)) /* this way round a NaN is outside */
 		return NAN;
 	if (a->log)
 		return (log(v) - log(a->lo)) / (log(a->hi) - log(a->lo));
@@ -246,7 +246,7 @@ size_t chart_text_columns(const char *text)
 	size_t n = 0;
 
 	for (; text != NULL && *text != '\0'; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;     /* all but the continuation bytes of UTF-8 */
+		n += ((unsigned char)*text & 0xc0) != 0x80; /* all but the continuation bytes of UTF-8 */
 	return n;
 }
 

@@ -22,13 +22,13 @@ struct chart_series {
 	const char *label;
 	const double *x, *y;
 	size_t n;
-	bool dashed;             /* a prediction or a model, not a measurement */
+	bool dashed; /* a prediction or a model, not a measurement */
 };
 
 struct chart {
 	const char *title, *x_label, *y_label;
-	bool log_x, log_y;       /* logarithmic axis: values <= 0 (or below 1e-100) are gaps */
-	bool x_is_size;          /* ticks of x are powers of two, labelled 1K, 64K, 1M (bytes, K = 1024) */
+	bool log_x, log_y; /* logarithmic axis: values <= 0 (or below 1e-100) are gaps */
+	bool x_is_size;    /* ticks of x are powers of two, labelled 1K, 64K, 1M (bytes, K = 1024) */
 	const struct chart_series *series;
 	size_t n_series;
 };
@@ -41,7 +41,7 @@ enum { CHART_TICKS_MIN = 3, CHART_TICKS_MAX = 16, CHART_LABEL_SIZE = 24 };
 struct chart_axis {
 	double lo, hi;
 	bool log, is_size;
-	bool empty;              /* no point to draw: lo and hi are made up */
+	bool empty; /* no point to draw: lo and hi are made up */
 	size_t n_ticks;
 	double ticks[CHART_TICKS_MAX];
 };

@@ -16,8 +16,8 @@ extern const char *diag_tool;
 /* tracef prints when this is true: --trace sets it, and so does TCPLAB_TRACE=1 (read by args_parse). */
 extern bool diag_trace;
 
-void warnf(const char *fmt, ...) PRINTF_LIKE(1, 2);       /* tool: text */
-void warnf_errno(const char *fmt, ...) PRINTF_LIKE(1, 2); /* tool: text: Connection refused (ECONNREFUSED) */
+void warnf(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* tool: text */
+void warnf_errno(const char *fmt, ...) PRINTF_LIKE(1, 2);         /* tool: text: Connection refused (ECONNREFUSED) */
 _Noreturn void die(const char *fmt, ...) PRINTF_LIKE(1, 2);       /* as warnf, then exit status 1 */
 _Noreturn void die_errno(const char *fmt, ...) PRINTF_LIKE(1, 2); /* as warnf_errno, then exit status 1 */
 

@@ -71,7 +71,7 @@ static uint64_t rank_of(double q, uint64_t n)
 
 uint64_t hist_quantile(const struct hist *h, double q)
 {
-	if (h->n == 0 || !(q > 0))              /* this way round a NaN is 0 */
+	if (h->n == 0 || !(q > 0)) /* this way round a NaN is 0 */
 		return h->min;
 	if (q >= 1)
 		return h->max;

@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 enum {
-	HIST_SPLIT = 64,                /* cells per power of two */
-	HIST_CELLS = 59 * HIST_SPLIT,   /* 0..63, then the 58 powers of two from 2^6 to 2^63 */
+	HIST_SPLIT = 64,              /* cells per power of two */
+	HIST_CELLS = 59 * HIST_SPLIT, /* 0..63, then the 58 powers of two from 2^6 to 2^63 */
 };
 
 /* Owned by whoever embeds it; all zero is a valid, empty histogram. The values are nanoseconds by convention. Read

@@ -132,12 +132,12 @@ static void format_double(char *text, size_t size, double value)
 		snprintf(text, size, "%.0f", value);
 		return;
 	}
-	for (int digits = 6; digits <= 17; digits++) {          /* 17 always read back: DBL_DECIMAL_DIG */
+	for (int digits = 6; digits <= 17; digits++) { /* 17 always read back: DBL_DECIMAL_DIG */
 		snprintf(text, size, "%.*g", digits, value);
 		if (strtod(text, NULL) == value)
 			break;
 	}
-	char *comma = strchr(text, ',');                        /* the decimal point of some locales */
+	char *comma = strchr(text, ','); /* the decimal point of some locales */
 	if (comma != NULL)
 		*comma = '.';
 }

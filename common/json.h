@@ -25,8 +25,8 @@ enum { JSON_DEPTH_MAX = 16 };
 
 /* Owned by the caller, usually on the stack; only the functions below touch the fields. */
 struct json {
-	FILE *out;                      /* borrowed */
-	unsigned depth;                 /* open objects and arrays */
+	FILE *out;      /* borrowed */
+	unsigned depth; /* open objects and arrays */
 	struct json_level {
 		bool is_array, has_members;
 	} level[JSON_DEPTH_MAX];

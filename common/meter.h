@@ -16,8 +16,8 @@ struct meter {
 /* What happened in an interval. */
 struct meter_rate {
 	uint64_t elapsed_ns;
-	uint64_t delta;         /* growth of the counter, in its own unit */
-	double per_s;           /* delta per second; 0 when no time passed */
+	uint64_t delta; /* growth of the counter, in its own unit */
+	double per_s;   /* delta per second; 0 when no time passed */
 };
 
 /* Start measuring: the counter stands at `total` now. */

@@ -13,14 +13,15 @@
 /* Socket options by name; zero or NULL leaves the system's default. They are set before connect and listen, because
  * the window scale and the MSS are agreed on in the handshake (RFC 7323 2.2); accepted sockets inherit them. */
 struct sock_options {
-	uint64_t send_buffer, receive_buffer; /* bytes as given to SO_SNDBUF, SO_RCVBUF; the kernel doubles them, socket(7) */
-	uint64_t mss;                         /* bytes, TCP_MAXSEG */
-	uint64_t pacing_Bps;                  /* SO_MAX_PACING_RATE: the kernel's own pacing, no qdisc needed */
-	uint64_t receive_low_water;           /* bytes, SO_RCVLOWAT: do not wake the reader for less */
-	const char *congestion;               /* TCP_CONGESTION, for example "reno" */
-	bool nodelay;                         /* TCP_NODELAY */
-	bool cork;                            /* TCP_CORK: hold back part-filled segments, up to 200 ms (tcp(7)) */
-	bool keepalive;                       /* a vanished peer is noticed after about 25 s of silence */
+	uint64_t send_buffer,
+		receive_buffer;     /* bytes as given to SO_SNDBUF, SO_RCVBUF; the kernel doubles them, socket(7) */
+	uint64_t mss;               /* bytes, TCP_MAXSEG */
+	uint64_t pacing_Bps;        /* SO_MAX_PACING_RATE: the kernel's own pacing, no qdisc needed */
+	uint64_t receive_low_water; /* bytes, SO_RCVLOWAT: do not wake the reader for less */
+	const char *congestion;     /* TCP_CONGESTION, for example "reno" */
+	bool nodelay;               /* TCP_NODELAY */
+	bool cork;                  /* TCP_CORK: hold back part-filled segments, up to 200 ms (tcp(7)) */
+	bool keepalive;             /* a vanished peer is noticed after about 25 s of silence */
 };
 
 /* 0, or -1 with *e naming the option ("set congestion bbr2: No such file or directory (ENOENT)"). */
@@ -28,7 +29,8 @@ MUST_USE int sock_set(int fd, const struct sock_options *o, struct net_error *e)
 
 /* A listening socket on `where`. On the IPv6 wildcard address it takes IPv4 as well when both_families is true.
  * SO_REUSEADDR is set, so that a restarted server gets its port back (tcp(7)). A descriptor, or -1 with *e. */
-MUST_USE int sock_listen(const struct addr *where, bool both_families, const struct sock_options *o, struct net_error *e);
+MUST_USE int sock_listen(const struct addr *where, bool both_families, const struct sock_options *o,
+			 struct net_error *e);
 
 /* Listens where --bind, -p and -4/-6 say: `host` NULL means every address, on one dual-stack socket where the system
  * has IPv6. *bound is the address with the port that was taken. Resolves, so it BLOCKS. A descriptor, or -1 with *e. */

@@ -20,11 +20,11 @@ enum {
 	PLOT_HEIGHT = 300,
 	MARGIN = 24,
 	LETTER = 7,
-	LINE = 20,               /* height of a line of text */
+	LINE = 20, /* height of a line of text */
 	TITLE = 30,
-	GAP = 8,                 /* between an axis and its labels */
-	LEGEND_SAMPLE = 26,      /* the piece of line before a label in the legend */
-	POINTS_MARKED = 64,      /* a series with more points than this is a line without marks */
+	GAP = 8,            /* between an axis and its labels */
+	LEGEND_SAMPLE = 26, /* the piece of line before a label in the legend */
+	POINTS_MARKED = 64, /* a series with more points than this is a line without marks */
 };
 
 /* How a series looks. The colours are those of M. Okabe and K. Ito, "Color Universal Design" (2008), darkened or
@@ -32,12 +32,12 @@ enum {
 static const struct look {
 	const char *on_light, *on_dark, *mark;
 } looks[] = {
-	{ "#0072b2", "#56b4e9", "m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z" },        /* blue, circle */
-	{ "#d55e00", "#ff8c42", "m-3.6,-3.6h7.2v7.2h-7.2z" },                   /* vermilion, square */
-	{ "#009e73", "#2fcb9c", "m0,-5l4.6,8.2h-9.2z" },                        /* green, triangle */
-	{ "#aa4499", "#e08fc8", "m0,-5.2l5.2,5.2l-5.2,5.2l-5.2,-5.2z" },        /* purple, diamond */
-	{ "#b8860b", "#f0e442", "m0,5l4.6,-8.2h-9.2z" },                        /* ochre, triangle on its tip */
-	{ "#555555", "#bbbbbb", "m-2,-5h4v3h3v4h-3v3h-4v-3h-3v-4h3z" },         /* grey, cross */
+	{ "#0072b2", "#56b4e9", "m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z" }, /* blue, circle */
+	{ "#d55e00", "#ff8c42", "m-3.6,-3.6h7.2v7.2h-7.2z" },            /* vermilion, square */
+	{ "#009e73", "#2fcb9c", "m0,-5l4.6,8.2h-9.2z" },                 /* green, triangle */
+	{ "#aa4499", "#e08fc8", "m0,-5.2l5.2,5.2l-5.2,5.2l-5.2,-5.2z" }, /* purple, diamond */
+	{ "#b8860b", "#f0e442", "m0,5l4.6,-8.2h-9.2z" },                 /* ochre, triangle on its tip */
+	{ "#555555", "#bbbbbb", "m-2,-5h4v3h3v4h-3v3h-4v-3h-3v-4h3z" },  /* grey, cross */
 };
 enum { N_LOOKS = COUNT_OF(looks) };
 
@@ -90,11 +90,20 @@ static void write_escaped(FILE *out, const char *text)
 {
 	for (; *text != '\0'; text++) {
 		switch (*text) {
-		case '&': fputs("&amp;", out); break;
-		case '<': fputs("&lt;", out); break;
-		case '>': fputs("&gt;", out); break;
-		case '"': fputs("&quot;", out); break;
-		default: fputc(*text > 0 && *text < ' ' ? ' ' : *text, out);    /* XML 1.0 has no control characters */
+		case '&':
+			fputs("&amp;", out);
+			break;
+		case '<':
+			fputs("&lt;", out);
+			break;
+		case '>':
+			fputs("&gt;", out);
+			break;
+		case '"':
+			fputs("&quot;", out);
+			break;
+		default:
+			fputc(*text > 0 && *text < ' ' ? ' ' : *text, out); /* XML 1.0 has no control characters */
 		}
 	}
 }
@@ -129,18 +138,21 @@ static void open_document(const struct picture *p)
 {
 	double height = p->bottom + LINE + GAP + (p->c->x_label != NULL ? LINE : 0) + GAP;
 
-	fprintf(p->out, "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%.0f\" "
-		"viewBox=\"0 0 %d %.0f\">\n", WIDTH, height, WIDTH, height);
+	fprintf(p->out,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%.0f\" "
+		"viewBox=\"0 0 %d %.0f\">\n",
+		WIDTH, height, WIDTH, height);
 	if (p->c->title != NULL) {
 		fputs("<title>", p->out);
 		write_escaped(p->out, p->c->title);
 		fputs("</title>\n", p->out);
 	}
 	fputs("<style>\n"
-		"text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
-		"text.title{font-size:16px;font-weight:600}\n"
-		"path.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
-		"path.dashed{stroke-dasharray:6 5}\n", p->out);
+	      "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
+	      "text.title{font-size:16px;font-weight:600}\n"
+	      "path.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
+	      "path.dashed{stroke-dasharray:6 5}\n",
+	      p->out);
 	write_colours(p->out, false);
 	fputs("@media (prefers-color-scheme:dark){\n", p->out);
 	write_colours(p->out, true);
@@ -179,8 +191,8 @@ static void draw_y_axis(const struct picture *p)
 		draw_rule(p, "grid", p->left, y, p->right, y);
 		write_text(p, p->left - GAP, y + 4, " text-anchor=\"end\"", label);
 	}
-	snprintf(turned, sizeof(turned), " text-anchor=\"middle\" transform=\"rotate(-90 %d %.1f)\"",
-		MARGIN + 4, middle);
+	snprintf(turned, sizeof(turned), " text-anchor=\"middle\" transform=\"rotate(-90 %d %.1f)\"", MARGIN + 4,
+		 middle);
 	write_text(p, MARGIN + 4, middle, turned, p->c->y_label);
 }
 

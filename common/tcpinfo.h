@@ -11,25 +11,25 @@
 #include <stdint.h>
 
 struct tcpinfo {
-	uint64_t rtt_ns;          /* smoothed (RFC 6298), with the variation beside it */
+	uint64_t rtt_ns; /* smoothed (RFC 6298), with the variation beside it */
 	uint64_t rtt_var_ns;
-	uint64_t min_rtt_ns;      /* the least seen in the kernel's window */
-	uint64_t mss;             /* bytes a segment may carry */
-	uint64_t cwnd;            /* congestion window, segments */
-	uint64_t unacked;         /* segments in flight */
-	uint64_t retransmits;     /* segments sent again, in all */
-	uint64_t not_sent;        /* bytes in the send queue that have never left */
-	uint64_t send_window;     /* bytes the peer's receive window allows; 0 on kernels before 6.2 */
-	uint64_t receive_window;  /* bytes our own receive window allows; 0 on kernels before 6.2 */
-	uint64_t receive_rtt_ns;  /* round trip as the receiver estimates it */
-	uint64_t pacing_Bps;      /* computed for every congestion control, but only bbr and SO_MAX_PACING_RATE act on it */
-	uint64_t delivery_Bps;    /* the latest delivery rate sample */
-	uint64_t bytes_acked;     /* ours that the peer's kernel has; Linux counts the SYN of the connecting end as one */
-	uint64_t bytes_received;  /* the peer's that our kernel has */
-	uint64_t busy_ns;         /* time with data to send or in flight ... */
-	uint64_t rwnd_limited_ns; /* ... of it: held up by the receive window */
+	uint64_t min_rtt_ns;     /* the least seen in the kernel's window */
+	uint64_t mss;            /* bytes a segment may carry */
+	uint64_t cwnd;           /* congestion window, segments */
+	uint64_t unacked;        /* segments in flight */
+	uint64_t retransmits;    /* segments sent again, in all */
+	uint64_t not_sent;       /* bytes in the send queue that have never left */
+	uint64_t send_window;    /* bytes the peer's receive window allows; 0 on kernels before 6.2 */
+	uint64_t receive_window; /* bytes our own receive window allows; 0 on kernels before 6.2 */
+	uint64_t receive_rtt_ns; /* round trip as the receiver estimates it */
+	uint64_t pacing_Bps; /* computed for every congestion control, but only bbr and SO_MAX_PACING_RATE act on it */
+	uint64_t delivery_Bps; /* the latest delivery rate sample */
+	uint64_t bytes_acked;  /* ours that the peer's kernel has; Linux counts the SYN of the connecting end as one */
+	uint64_t bytes_received;    /* the peer's that our kernel has */
+	uint64_t busy_ns;           /* time with data to send or in flight ... */
+	uint64_t rwnd_limited_ns;   /* ... of it: held up by the receive window */
 	uint64_t sndbuf_limited_ns; /* ... of it: held up by the send buffer */
-	uint64_t send_queue;      /* bytes not yet acknowledged (SIOCOUTQ, tcp(7)); a FIN counts as one */
+	uint64_t send_queue;        /* bytes not yet acknowledged (SIOCOUTQ, tcp(7)); a FIN counts as one */
 };
 
 enum { TCPINFO_CONGESTION = 16 };

@@ -16,32 +16,46 @@
 #include <stdlib.h>
 
 enum {
-	WIDTH_MIN = 40, WIDTH_MAX = 240,
-	HEIGHT_MIN = 12, HEIGHT_MAX = 80,
+	WIDTH_MIN = 40,
+	WIDTH_MAX = 240,
+	HEIGHT_MIN = 12,
+	HEIGHT_MAX = 80,
 	PLOT_ROWS_MIN = 4,
 	ROWS_PER_TICK = 3,
-	MARK_DISTANCE = 4,       /* columns from one mark of a series to its next */
+	MARK_DISTANCE = 4, /* columns from one mark of a series to its next */
 	N_MARKS = 8,
 };
 
 /* How the picture is spelled. */
 struct style {
 	bool utf8;
-	int dots_across, dots_down;     /* dots in a cell */
+	int dots_across, dots_down; /* dots in a cell */
 	const char *mark[N_MARKS];
 	const char *y_axis, *y_tick, *corner, *x_axis, *x_tick;
 };
 
 static const struct style braille = {
-	.utf8 = true, .dots_across = 2, .dots_down = 4,
+	.utf8 = true,
+	.dots_across = 2,
+	.dots_down = 4,
 	.mark = { "●", "■", "▲", "◆", "○", "□", "△", "◇" },
-	.y_axis = "│", .y_tick = "┤", .corner = "└", .x_axis = "─", .x_tick = "┬",
+	.y_axis = "│",
+	.y_tick = "┤",
+	.corner = "└",
+	.x_axis = "─",
+	.x_tick = "┬",
 };
 
 static const struct style ascii = {
-	.utf8 = false, .dots_across = 1, .dots_down = 2,
+	.utf8 = false,
+	.dots_across = 1,
+	.dots_down = 2,
 	.mark = { "o", "*", "+", "x", "#", "@", "%", "&" },
-	.y_axis = "|", .y_tick = "+", .corner = "+", .x_axis = "-", .x_tick = "+",
+	.y_axis = "|",
+	.y_tick = "+",
+	.corner = "+",
+	.x_axis = "-",
+	.x_tick = "+",
 };
 
 struct picture {
@@ -49,11 +63,11 @@ struct picture {
 	const struct chart *c;
 	const struct style *style;
 	struct chart_axis x, y;
-	int indent;                     /* columns left of the plot: y labels and axis */
-	int columns, rows;              /* of the plot */
+	int indent;        /* columns left of the plot: y labels and axis */
+	int columns, rows; /* of the plot */
 	int legend_per_row;
 	unsigned char dots[HEIGHT_MAX][WIDTH_MAX];
-	unsigned char mark[HEIGHT_MAX][WIDTH_MAX];      /* series + 1, 0 for none */
+	unsigned char mark[HEIGHT_MAX][WIDTH_MAX]; /* series + 1, 0 for none */
 };
 
 /* A place in the plot, in dots from its top left corner. */
@@ -98,7 +112,7 @@ static void lay_out(struct picture *p, int width, int height)
 
 	p->y = chart_y_axis(c, (size_t)height / ROWS_PER_TICK);
 	p->indent = (int)chart_tick_columns(&p->y) + 2;
-	p->columns = width - p->indent - 2;             /* the last x label may stand out by 2 */
+	p->columns = width - p->indent - 2; /* the last x label may stand out by 2 */
 	p->x = chart_x_axis(c, (size_t)p->columns);
 	p->legend_per_row = clamp(p->columns / legend_column_width(p), 1, WIDTH_MAX);
 
@@ -206,7 +220,7 @@ static void write_cell(const struct picture *p, int row, int column)
 	else if (p->style->utf8)
 		fprintf(p->out, "\xe2%c%c", (int)(0xa0 | dots >> 6), (int)(0x80 | (dots & 0x3f)));
 	else
-		fputc(" '.:"[dots & 3], p->out);
+		fputc(" '.:"[dots & 3], p -> out);
 }
 
 /* The y label and the axis left of a row. */

@@ -5,7 +5,9 @@
  *   duration  250ms 1.5s 100us 20ns 2m 1h    a bare number is seconds
  *
  * Parsing takes the whole text or nothing: true and *out set, or false (not a number, unknown suffix, negative, too
- * large for 64 bits). LIMIT: the arithmetic is a double's, so sizes and rates above 2^53 are rounded. Text is written into the caller's array and returned. */
+ * large for 64 bits). Text is written into the caller's array and returned.
+ *
+ * LIMIT: the arithmetic is a double's, so sizes and rates above 2^53 are rounded. */
 #ifndef TCPLAB_UNITS_H
 #define TCPLAB_UNITS_H
 
@@ -16,14 +18,14 @@
 
 enum { UNITS_TEXT = 32 };
 
-MUST_USE bool units_parse_count(const char *text, uint64_t *out);       /* decimal digits only */
+MUST_USE bool units_parse_count(const char *text, uint64_t *out); /* decimal digits only */
 MUST_USE bool units_parse_size(const char *text, uint64_t *out_bytes);
 MUST_USE bool units_parse_rate(const char *text, uint64_t *out_Bps);
 MUST_USE bool units_parse_duration(const char *text, uint64_t *out_ns);
 
-const char *units_size(char out[static UNITS_TEXT], uint64_t bytes);     /* "64 KiB", "1.50 GiB", "100 B" */
+const char *units_size(char out[static UNITS_TEXT], uint64_t bytes);       /* "64 KiB", "1.50 GiB", "100 B" */
 const char *units_size_short(char out[static UNITS_TEXT], uint64_t bytes); /* as typed: "64K", "1M", "100" */
-const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s); /* "941 Mbit/s", "43.5 Gbit/s" */
-const char *units_duration(char out[static UNITS_TEXT], uint64_t ns);    /* "1.25 ms", "46.0 us", "10.0 s" */
+const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s);   /* "941 Mbit/s", "43.5 Gbit/s" */
+const char *units_duration(char out[static UNITS_TEXT], uint64_t ns);      /* "1.25 ms", "46.0 us", "10.0 s" */
 
 #endif

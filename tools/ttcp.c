@@ -57,7 +57,8 @@ static const struct arg_example examples[] = {
 	{ "ttcp -t 192.0.2.7 -l 4K --depth 16 --time 2", "sixteen small blocks in flight" },
 	{ "ttcp -t 192.0.2.7 --mode stream --probe", "how much does bulk traffic delay a small request?" },
 	{ "ttcp -t 192.0.2.7 --sweep --svg sweep.svg", "rate over block size and depth, as table and chart" },
-	{ "dd if=/dev/zero bs=1M count=1000 | ttcp -t 192.0.2.7 --mode raw --file -", "whatever comes on standard input" },
+	{ "dd if=/dev/zero bs=1M count=1000 | ttcp -t 192.0.2.7 --mode raw --file -",
+	  "whatever comes on standard input" },
 	{ 0 },
 };
 
@@ -155,9 +156,11 @@ static void check_receiver(void)
 {
 	if (opt.host != NULL || transmit.given)
 		args_misuse("-r and -t exclude each other: one end receives, the other transmits");
-	if (opt.mode == MODE_STREAM || opt.reverse || opt.bidir || opt.sweep || opt.probe || opt.depth != 1 || opt.blocks != 0 ||
-	    opt.bytes != 0 || opt.time_ns != 0 || opt.seed != 0 || opt.file != NULL || opt.streams != 1)
-		args_misuse("with -r the sender chooses mode, limits and direction (only --mode raw must be said at both ends)");
+	if (opt.mode == MODE_STREAM || opt.reverse || opt.bidir || opt.sweep || opt.probe || opt.depth != 1 ||
+	    opt.blocks != 0 || opt.bytes != 0 || opt.time_ns != 0 || opt.seed != 0 || opt.file != NULL ||
+	    opt.streams != 1)
+		args_misuse(
+			"with -r the sender chooses mode, limits and direction (only --mode raw must be said at both ends)");
 	if (opt.mode == MODE_RAW && opt.verify)
 		args_misuse("--mode raw has no format and so nothing to --verify");
 }
@@ -165,7 +168,8 @@ static void check_receiver(void)
 static void check_raw(void)
 {
 	if (opt.reverse || opt.bidir || opt.verify || opt.probe || opt.sweep || opt.depth != 1)
-		args_misuse("--mode raw is bare bytes to anybody: no --reverse, --bidir, --verify, --probe, --sweep, --depth");
+		args_misuse(
+			"--mode raw is bare bytes to anybody: no --reverse, --bidir, --verify, --probe, --sweep, --depth");
 	if (opt.file != NULL && opt.streams > 1)
 		args_misuse("--file goes to one stream");
 	if (opt.blocks > UINT64_MAX / opt.length)

@@ -54,8 +54,14 @@ static const struct arg_example examples[] = { { "demo -t there", "goes there" }
 static const struct arg_example statuses[] = { { "3", "It was odd." }, { 0 } };
 
 static const struct arg_spec spec = {
-	.tool = "demo", .one_line = "shows what args can do", .synopsis = synopsis, .about = about, .args = rows,
-	.examples = examples, .exit_statuses = statuses, .see_also = "tcplab(1).",
+	.tool = "demo",
+	.one_line = "shows what args can do",
+	.synopsis = synopsis,
+	.about = about,
+	.args = rows,
+	.examples = examples,
+	.exit_statuses = statuses,
+	.see_also = "tcplab(1).",
 };
 
 /* --- one command line -------------------------------------------------------------------------------------------- */
@@ -331,18 +337,26 @@ static void check_width(const char *line, size_t len)
 static void test_help(void)
 {
 	static const char *const parts[] = {
-		"usage: demo -t HOST [options]\n       demo FILE...\n\ndemo: shows what args can do\n", "\nFirst:\n",
+		"usage: demo -t HOST [options]\n       demo FILE...\n\ndemo: shows what args can do\n",
+		"\nFirst:\n",
 		"\nSecond:\n",
-		"  -f, --flag                a flag\n", "  -1, --one                 a digit\n",
-		"  -c, --count N             a count (default 7)\n", "  -p, --port PORT           a port\n",
+		"  -f, --flag                a flag\n",
+		"  -1, --one                 a digit\n",
+		"  -c, --count N             a count (default 7)\n",
+		"  -p, --port PORT           a port\n",
 		"64K)\n",
-		"      --rate RATE           a rate\n", "  -d, --delay D             a delay (default 250 ms)\n",
-		"  -x, --text TEXT           a text (default some)\n", "      --file FILE           a file\n",
+		"      --rate RATE           a rate\n",
+		"  -d, --delay D             a delay (default 250 ms)\n",
+		"  -x, --text TEXT           a text (default some)\n",
+		"      --file FILE           a file\n",
 		"  -m, --mode MODE           a choice (default fast)\n",
 		"  -t, --trans [HOST]        a host, or none\n",
-		"      --trace ", "      --help ", "  -V, --version ",
+		"      --trace ",
+		"      --help ",
+		"  -V, --version ",
 		"\nExamples:\n  demo -t there\n      goes there\n",
-		"\nExit status:\n", "  3 It was odd.\n",
+		"\nExit status:\n",
+		"  3 It was odd.\n",
 	};
 	CHECK_INT(run(WORDS("--help")), 0);
 	CHECK_STR(err, "");
@@ -401,14 +415,26 @@ static void check_roff(const char *line, size_t len)
 static void test_man(void)
 {
 	static const char *const sections[] = {
-		".TH tcplab-demo 1 ", "\n.SH NAME\ntcplab-demo \\- shows", "\n.SH SYNOPSIS\n", "\n.SH DESCRIPTION\n",
-		"\n.SH OPTIONS\n", "\n.SS First\n",
-		"\n.SS Second\n", "\n.SH EXIT STATUS\n", "\n.SH EXAMPLES\n", "\n.SH ENVIRONMENT\n",
+		".TH tcplab-demo 1 ",
+		"\n.SH NAME\ntcplab-demo \\- shows",
+		"\n.SH SYNOPSIS\n",
+		"\n.SH DESCRIPTION\n",
+		"\n.SH OPTIONS\n",
+		"\n.SS First\n",
+		"\n.SS Second\n",
+		"\n.SH EXIT STATUS\n",
+		"\n.SH EXAMPLES\n",
+		"\n.SH ENVIRONMENT\n",
 		"\n.SH SEE ALSO\ntcplab(1).\n",
-		"\n.B \\-c, \\-\\-count N\na count (default 7)\n", "\n.B \\-\\-rate RATE\n",
+		"\n.B \\-c, \\-\\-count N\na count (default 7)\n",
+		"\n.B \\-\\-rate RATE\n",
 		"\n.B \\-t, \\-\\-trans [HOST]\n",
-		"\n.B 3\nIt was odd.\n", "\n.B 130, 143\n", "\n.B demo \\-t there\ngoes there\n", "\n.B TCPLAB_TRACE\n",
-		"\n\\&.starts with a dot and has a \\e and a\\-hyphen\n", "\n.B \\-\\-trace\n",
+		"\n.B 3\nIt was odd.\n",
+		"\n.B 130, 143\n",
+		"\n.B demo \\-t there\ngoes there\n",
+		"\n.B TCPLAB_TRACE\n",
+		"\n\\&.starts with a dot and has a \\e and a\\-hyphen\n",
+		"\n.B \\-\\-trace\n",
 		"\n.B \\-V, \\-\\-version\n",
 	};
 	CHECK_INT(run(WORDS("--print-man")), 0);

@@ -32,7 +32,7 @@ static const char *ticks_of(const struct chart_axis *a)
 	all[0] = '\0';
 	for (size_t i = 0; i < a->n_ticks; i++)
 		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i > 0 ? " " : "",
-			chart_tick_label(a, a->ticks[i], text));
+					chart_tick_label(a, a->ticks[i], text));
 	return all;
 }
 
@@ -63,7 +63,7 @@ static void test_x_ticks(void)
 	check_x(1, 0x1p40, true, true, 24, "1 1K 1M 1G 1T");
 	check_x(0, 4096, false, true, 36, "0 1K 2K 3K 4K");
 	check_x(0, 1024, false, true, 36, "0 256 512 768 1K");
-	check_x(300, 400, true, false, 80, "200 500");          /* no round number between: the ends move out */
+	check_x(300, 400, true, false, 80, "200 500"); /* no round number between: the ends move out */
 }
 
 static void check_y(double from, double to, bool log, size_t max_ticks, const char *want)
@@ -84,13 +84,13 @@ static void test_y_ticks(void)
 	check_y(20, 9001, false, 6, "0 2k 4k 6k 8k 10k");
 	check_y(20, 8000, true, 9, "20 50 100 200 500 1k 2k 5k 10k");
 	check_y(20, 8000, true, 6, "10 100 1k 10k");
-	check_y(980, 1020, false, 6, "980 990 1000 1010 1020");         /* far from 0: no 0 */
+	check_y(980, 1020, false, 6, "980 990 1000 1010 1020"); /* far from 0: no 0 */
 	check_y(-3, 5, false, 6, "-4 -2 0 2 4 6");
 	check_y(1e-6, 1e-3, true, 4, "1e-06 1e-05 0.0001 0.001");
 	check_y(7, 7, false, 6, "0 5 10 15");
 	check_y(7, 7, true, 6, "2 5 10 20");
 	check_y(0, 0, false, 4, "0 0.5 1");
-	check_y(0, 100, false, 0, "0 50 100");                          /* 3 ticks is the least */
+	check_y(0, 100, false, 0, "0 50 100"); /* 3 ticks is the least */
 }
 
 /* A value below 0 has no place on a log axis, and its point no say in the other axis either. */
@@ -138,9 +138,9 @@ static void test_no_data(void)
 /* What chart.h promises of every axis. */
 static bool is_sound(const struct chart_axis *a, size_t max_ticks)
 {
-	bool ok = CHECK(a->lo < a->hi) && CHECK(isfinite(a->hi - a->lo)) &&
-		CHECK(a->n_ticks >= 2) && CHECK(a->n_ticks <= max_ticks) &&
-		CHECK(a->ticks[0] >= a->lo) && CHECK(a->ticks[a->n_ticks - 1] <= a->hi);
+	bool ok = CHECK(a->lo < a->hi) && CHECK(isfinite(a->hi - a->lo)) && CHECK(a->n_ticks >= 2) &&
+		  CHECK(a->n_ticks <= max_ticks) && CHECK(a->ticks[0] >= a->lo) &&
+		  CHECK(a->ticks[a->n_ticks - 1] <= a->hi);
 
 	for (size_t i = 1; ok && i < a->n_ticks; i++)
 		ok = CHECK(a->ticks[i - 1] < a->ticks[i]);
@@ -162,7 +162,7 @@ static bool check_rules(double v, double w, unsigned kind)
 	struct chart_axis x = chart_x_axis(c, 70), y = chart_y_axis(c, 7);
 
 	bool ok = is_sound(&x, CHART_TICKS_MAX) && is_sound(&y, 7) && is_placed(&x, v) && is_placed(&x, w) &&
-		is_placed(&y, v) && is_placed(&y, w);
+		  is_placed(&y, v) && is_placed(&y, w);
 	if (!ok)
 		fprintf(stderr, "    with %.17g and %.17g, kind %u\n", v, w, kind);
 	return ok;
@@ -192,10 +192,8 @@ static void test_rules(void)
 /* The limits of double: gaps or points, but never a hang, a division by zero or a place off the axis. */
 static void test_extremes(void)
 {
-	static const double odd[] = {
-		0, -0.0, 1, DBL_MAX, -DBL_MAX, DBL_MIN, 5e-324, -5e-324, 1e100, -1e100, 1e-100, 1e-101, 1e250, 1e-250,
-		NAN, INFINITY, -INFINITY
-	};
+	static const double odd[] = { 0,      -0.0,   1,      DBL_MAX, -DBL_MAX, DBL_MIN, 5e-324,   -5e-324,  1e100,
+				      -1e100, 1e-100, 1e-101, 1e250,   1e-250,   NAN,     INFINITY, -INFINITY };
 
 	for (size_t i = 0; i < COUNT_OF(odd) * COUNT_OF(odd) * 4; i++) {
 		struct one o = { .chart = { .log_x = i & 1, .log_y = i & 1, .x_is_size = i & 2 } };
@@ -228,7 +226,7 @@ static void test_labels(void)
 	check_label(9000, 10000, false, "9k");
 	check_label(-20000, 10000, false, "-20k");
 	check_label(0.1 + 0.2, 1, false, "0.3");
-	check_label(1700000005, 1700000010, false, "1.700000005G");     /* digits that matter are not dropped */
+	check_label(1700000005, 1700000010, false, "1.700000005G"); /* digits that matter are not dropped */
 	check_label(-1.23456789012e-300, 1, false, "-1.23456789e-300");
 }
 

@@ -13,8 +13,8 @@
 
 enum { LINE_LIMIT = 1023, THREADS = 4, LINES = 100 };
 
-static char said[4096];   /* all datagrams, one behind the other */
-static int pieces;        /* how many there were */
+static char said[4096]; /* all datagrams, one behind the other */
+static int pieces;      /* how many there were */
 static int errno_after;
 
 /* Calls body with its stderr in our hands. */

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static struct hist h;           /* 30 KB: too big for some stacks */
+static struct hist h; /* 30 KB: too big for some stacks */
 
 static void test_empty(void)
 {
@@ -21,9 +21,9 @@ static void test_empty(void)
 /* One value is its own minimum, maximum and every percentile, wherever it lies. */
 static void test_single(void)
 {
-	static const uint64_t edges[] = {
-		0, 1, 63, 64, 65, 127, 128, 129, 255, 256, UINT32_MAX, (uint64_t)1 << 63, UINT64_MAX
-	};
+	static const uint64_t edges[] = { 0,         1,   63,  64,  65,         127,
+					  128,       129, 255, 256, UINT32_MAX, (uint64_t)1 << 63,
+					  UINT64_MAX };
 
 	for (size_t i = 0; i < COUNT_OF(edges); i++) {
 		h = (struct hist){ 0 };
@@ -59,7 +59,7 @@ static void test_order_is_kept(void)
 		hist_add(&h, low);
 		hist_add(&h, high);
 		hist_add(&h, UINT64_MAX);
-		CHECK_INT(hist_quantile(&h, 0.3), low);         /* a power of two less one is an upper edge: exact */
+		CHECK_INT(hist_quantile(&h, 0.3), low); /* a power of two less one is an upper edge: exact */
 		CHECK(hist_quantile(&h, 0.6) >= high);
 		CHECK(hist_quantile(&h, 0.6) - high <= high / 64);
 	}
@@ -75,7 +75,7 @@ static int by_value(const void *a, const void *b)
 static void check_quantiles(const uint64_t *sorted, size_t n)
 {
 	for (size_t per_mille = 0; per_mille <= 1000; per_mille++) {
-		size_t rank = (per_mille * n + 999) / 1000;     /* rounded up, as hist.h promises */
+		size_t rank = (per_mille * n + 999) / 1000; /* rounded up, as hist.h promises */
 		uint64_t want = sorted[rank > 0 ? rank - 1 : 0];
 		uint64_t got = hist_quantile(&h, (double)per_mille / 1000);
 		if (!CHECK(got >= want) || !CHECK(got - want <= want / 64) || !CHECK(got <= sorted[n - 1]))
@@ -118,7 +118,7 @@ static void test_merge(void)
 	hist_merge(&h, &empty);
 	CHECK_INT(memcmp(&h, &a, sizeof(h)), 0);
 	hist_merge(&h, &b);
-	CHECK_INT(memcmp(&h, &both, sizeof(h)), 0);     /* the sums are whole numbers below 2^53: exact */
+	CHECK_INT(memcmp(&h, &both, sizeof(h)), 0); /* the sums are whole numbers below 2^53: exact */
 }
 
 static void test_odd_quantiles(void)

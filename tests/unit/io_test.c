@@ -24,9 +24,9 @@ static const struct io_until for_ever = { .deadline_ns = CLK_NEVER };
 /* Both ends of a TCP connection; `here` is under test and ticks. Small buffers, so that a writer has to wait. */
 struct pair {
 	int here, peer;
-	atomic_bool quit;  /* asks the peer's thread to end */
+	atomic_bool quit; /* asks the peer's thread to end */
 	atomic_bool cancel;
-	uint64_t moved;    /* by the peer's thread; read after it has ended */
+	uint64_t moved; /* by the peer's thread; read after it has ended */
 };
 
 static void pair_open(struct pair *p)

@@ -37,9 +37,10 @@ static void test_values(void)
 	json_null(&j, "none");
 	json_str(&j, "no_text", NULL);
 	json_str(&j, "empty", "");
-	check_line(&j, out, "{\"schema\":\"tcplab.test/1\","
-		"\"most\":18446744073709551615,\"least\":-9223372036854775808,"
-		"\"yes\":true,\"no\":false,\"none\":null,\"no_text\":null,\"empty\":\"\"}\n");
+	check_line(&j, out,
+		   "{\"schema\":\"tcplab.test/1\","
+		   "\"most\":18446744073709551615,\"least\":-9223372036854775808,"
+		   "\"yes\":true,\"no\":false,\"none\":null,\"no_text\":null,\"empty\":\"\"}\n");
 }
 
 static void test_nesting(void)
@@ -144,17 +145,19 @@ static void test_utf8(void)
 {
 	check_string("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
 	check_string("\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf");
-	check_string("a\xff" "b", "a\\ufffdb");
+	check_string("a\xff"
+		     "b",
+		     "a\\ufffdb");
 	check_string("\x80", "\\ufffd");
-	check_string("\xc3", "\\ufffd");                                           /* cut short by the end */
+	check_string("\xc3", "\\ufffd"); /* cut short by the end */
 	check_string("\xe2\x82", "\\ufffd\\ufffd");
-	check_string("\xc0\xaf", "\\ufffd\\ufffd");                                /* overlong '/' */
+	check_string("\xc0\xaf", "\\ufffd\\ufffd"); /* overlong '/' */
 	check_string("\xe0\x80\xaf", "\\ufffd\\ufffd\\ufffd");
 	check_string("\xf0\x8f\xbf\xbf", "\\ufffd\\ufffd\\ufffd\\ufffd");
-	check_string("\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd");                     /* a surrogate */
-	check_string("\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd");          /* above U+10FFFF */
+	check_string("\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd");            /* a surrogate */
+	check_string("\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"); /* above U+10FFFF */
 	check_string("\xf5\x80\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd");
-	check_string("\xc3\"", "\\ufffd\\\"");                                     /* the quote must not be swallowed */
+	check_string("\xc3\"", "\\ufffd\\\""); /* the quote must not be swallowed */
 }
 
 static void test_keys_are_escaped(void)

@@ -24,7 +24,7 @@ static void test_ticks_and_total(void)
 	CHECK_INT(r.delta, 8000);
 	CHECK(r.per_s == 2000);
 
-	r = meter_tick(&m, 9 * second, 8100);           /* the total did not disturb the ticks */
+	r = meter_tick(&m, 9 * second, 8100); /* the total did not disturb the ticks */
 	CHECK_INT(r.elapsed_ns, 2 * second + second / 2);
 	CHECK_INT(r.delta, 6500);
 	CHECK(r.per_s == 2600);
@@ -51,7 +51,7 @@ static void test_counter_goes_back(void)
 	CHECK_INT(r.delta, 0);
 	CHECK(r.per_s == 0);
 	CHECK_INT(meter_total(&m, second, 40).delta, 0);
-	CHECK_INT(meter_tick(&m, 2 * second, 100).delta, 60);   /* counts on from where it restarted */
+	CHECK_INT(meter_tick(&m, 2 * second, 100).delta, 60); /* counts on from where it restarted */
 }
 
 static void test_clock_goes_back(void)

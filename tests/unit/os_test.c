@@ -145,9 +145,11 @@ static void *name_thread(void *read_back)
 static void test_thread_names(void)
 {
 	static const char *const rows[][2] = {
-		{ "short", "short" }, { "exactly15chars.", "exactly15chars." },
+		{ "short", "short" },
+		{ "exactly15chars.", "exactly15chars." },
 		{ "sixteen chars ..", "sixteen chars ." },
-		{ "a name that is far too long for the kernel", "a name that is" }, { "os_test", "os_test" },
+		{ "a name that is far too long for the kernel", "a name that is" },
+		{ "os_test", "os_test" },
 	};
 	char line[NAME_CAP];
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {

@@ -118,8 +118,14 @@ static void test_options_are_set(void)
 	int fd = tcp_socket();
 	struct net_error e;
 	struct sock_options o = {
-		.send_buffer = 20000, .receive_buffer = 30000, .receive_low_water = 5000, .pacing_Bps = 123456,
-		.congestion = "reno", .nodelay = true, .cork = true, .keepalive = true,
+		.send_buffer = 20000,
+		.receive_buffer = 30000,
+		.receive_low_water = 5000,
+		.pacing_Bps = 123456,
+		.congestion = "reno",
+		.nodelay = true,
+		.cork = true,
+		.keepalive = true,
 	};
 	CHECK_INT(sock_set(fd, &o, &e), 0);
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_SNDBUF), 40000);
@@ -132,7 +138,8 @@ static void test_options_are_set(void)
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_CORK), 1);
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
-		  option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 25);
+			  option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option_of(fd, IPPROTO_TCP, TCP_KEEPCNT),
+		  25);
 	char name[16] = "";
 	socklen_t len = sizeof(name);
 	CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
@@ -164,10 +171,12 @@ static void test_each_option_reports_its_error(void)
 	} rows[] = {
 		{ { .send_buffer = 4096 }, "set send buffer 4096: " },
 		{ { .receive_buffer = 4096 }, "set receive buffer 4096: " },
-		{ { .mss = 1000 }, "set mss 1000: " }, { { .pacing_Bps = 7 }, "set pacing rate" },
+		{ { .mss = 1000 }, "set mss 1000: " },
+		{ { .pacing_Bps = 7 }, "set pacing rate" },
 		{ { .receive_low_water = 9 }, "set receive low water 9: " },
 		{ { .congestion = "reno" }, "set congestion control reno: " },
-		{ { .nodelay = true }, "set nodelay" }, { { .cork = true }, "set cork" },
+		{ { .nodelay = true }, "set nodelay" },
+		{ { .cork = true }, "set cork" },
 		{ { .keepalive = true }, "set keepalive" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {

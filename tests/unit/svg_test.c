@@ -63,9 +63,9 @@ static void test_line_and_marks(void)
 
 	check_document(svg);
 	check_has(svg, "<path class=\"line s0\" "
-		"d=\"M46.0,344.0h0L208.5,194.0L371.0,44.0L533.5,269.0L696.0,344.0\"/>\n");
+		       "d=\"M46.0,344.0h0L208.5,194.0L371.0,44.0L533.5,269.0L696.0,344.0\"/>\n");
 	check_has(svg, "<path class=\"mark s0\" d=\"M533.5,269.0m-4,0a");
-	CHECK_INT(count(svg, "class=\"mark s0\""), 5 + 1);               /* and one in the legend */
+	CHECK_INT(count(svg, "class=\"mark s0\""), 5 + 1); /* and one in the legend */
 	check_has(svg, "text-anchor=\"end\">10</text>");
 	check_has(svg, ">s</text>");
 	CHECK_INT(count(svg, "no data"), 0);
@@ -112,8 +112,9 @@ static void test_degenerate_charts(void)
 static void test_text_is_escaped(void)
 {
 	const struct chart_series series = { .label = "</text>\"&\x1b", .x = x, .y = x, .n = 2 };
-	const struct chart c = { .title = "a < b && c > d", .x_label = "<x>", .y_label = "\xc2\xb5s",
-		.series = &series, .n_series = 1 };
+	const struct chart c = {
+		.title = "a < b && c > d", .x_label = "<x>", .y_label = "\xc2\xb5s", .series = &series, .n_series = 1
+	};
 	char *svg = draw(&c);
 
 	check_document(svg);
@@ -140,7 +141,7 @@ static void test_size_ticks_and_dashes(void)
 	check_has(svg, ">512K</text>");
 	check_has(svg, ">1M</text>");
 	check_has(svg, ">10k</text>");
-	CHECK_INT(count(svg, "<path class=\"line dashed s1\""), 2);      /* the line and its sample in the legend */
+	CHECK_INT(count(svg, "<path class=\"line dashed s1\""), 2); /* the line and its sample in the legend */
 	CHECK_INT(count(svg, "<path class=\"line s0\""), 2);
 	CHECK_STR(again, svg);
 	free(svg);

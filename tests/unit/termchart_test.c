@@ -31,21 +31,20 @@ static void test_ascii_picture(void)
 	const struct chart c = { .title = "Title", .x_label = "x", .y_label = "y", .series = two, .n_series = 2 };
 	char *picture = draw(&c, 40, 14, false);
 
-	CHECK_STR(picture,
-		"    Title\n"
-		"    o up       * broken\n"
-		"    y\n"
-		"10 +*'''''''*                      ..o\n"
-		"   |                           ..''\n"
-		"   |                       ..o'\n"
-		"   |                   ..''\n"
-		" 5 +             ...'o'\n"
-		"   |        o.'''\n"
-		"   |    ..''\n"
-		" 0 +o.''                     *.......*\n"
-		"   ++---+---+---+----+---+---+---+---+\n"
-		"    0  0.5  1  1.5   2  2.5  3  3.5  4\n"
-		"                    x\n");
+	CHECK_STR(picture, "    Title\n"
+			   "    o up       * broken\n"
+			   "    y\n"
+			   "10 +*'''''''*                      ..o\n"
+			   "   |                           ..''\n"
+			   "   |                       ..o'\n"
+			   "   |                   ..''\n"
+			   " 5 +             ...'o'\n"
+			   "   |        o.'''\n"
+			   "   |    ..''\n"
+			   " 0 +o.''                     *.......*\n"
+			   "   ++---+---+---+----+---+---+---+---+\n"
+			   "    0  0.5  1  1.5   2  2.5  3  3.5  4\n"
+			   "                    x\n");
 	free(picture);
 }
 
@@ -54,19 +53,18 @@ static void test_braille_picture(void)
 	const struct chart c = { .series = two, .n_series = 2 };
 	char *picture = draw(&c, 40, 12, true);
 
-	CHECK_STR(picture,
-		"    ● up       ■ broken\n"
-		"10 ┤■⠉⠉⠉⠉⠉⠉⠉■                     ⢀⡠⠔●\n"
-		"   │                          ⢀⡠⠔⠊⠁\n"
-		"   │                       ⣀⠤●⠁\n"
-		"   │                   ⢀⡠⠔⠉\n"
-		" 5 ┤               ⢀⡠●⠊⠁\n"
-		"   │           ⢀⡠⠔⠊⠁\n"
-		"   │       ⢀●⠔⠊⠁\n"
-		"   │   ⢀⡠⠔⠊⠁\n"
-		" 0 ┤●⠔⠊⠁                     ■⣀⣀⣀⣀⣀⣀⣀■\n"
-		"   └┬───┬───┬───┬────┬───┬───┬───┬───┬\n"
-		"    0  0.5  1  1.5   2  2.5  3  3.5  4\n");
+	CHECK_STR(picture, "    ● up       ■ broken\n"
+			   "10 ┤■⠉⠉⠉⠉⠉⠉⠉■                     ⢀⡠⠔●\n"
+			   "   │                          ⢀⡠⠔⠊⠁\n"
+			   "   │                       ⣀⠤●⠁\n"
+			   "   │                   ⢀⡠⠔⠉\n"
+			   " 5 ┤               ⢀⡠●⠊⠁\n"
+			   "   │           ⢀⡠⠔⠊⠁\n"
+			   "   │       ⢀●⠔⠊⠁\n"
+			   "   │   ⢀⡠⠔⠊⠁\n"
+			   " 0 ┤●⠔⠊⠁                     ■⣀⣀⣀⣀⣀⣀⣀■\n"
+			   "   └┬───┬───┬───┬────┬───┬───┬───┬───┬\n"
+			   "    0  0.5  1  1.5   2  2.5  3  3.5  4\n");
 	free(picture);
 }
 
@@ -90,8 +88,11 @@ static size_t measure(const char *picture, size_t *lines)
 static void test_bounds(void)
 {
 	static const unsigned sizes[] = { 0, 1, 39, 40, 41, 57, 80, 81, 132, 239, 240, 241, 10000, 4294967295 };
-	const struct chart c = { .title = "A title that is longer than forty columns are wide", .y_label = "y",
-		.x_label = "a label that is longer than forty columns are wide", .series = two, .n_series = 2 };
+	const struct chart c = { .title = "A title that is longer than forty columns are wide",
+				 .y_label = "y",
+				 .x_label = "a label that is longer than forty columns are wide",
+				 .series = two,
+				 .n_series = 2 };
 
 	for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(sizes) * 2; i++) {
 		size_t width = sizes[i / 2 % COUNT_OF(sizes)], height = sizes[i / 2 / COUNT_OF(sizes)], lines;
@@ -117,7 +118,7 @@ static void test_long_legend_and_labels(void)
 	char *picture = draw(&c, 40, 12, false);
 
 	CHECK(measure(picture, &lines) <= 40);
-	CHECK_INT(lines, 20 + 4 + 2);                           /* the plot keeps its 4 rows */
+	CHECK_INT(lines, 20 + 4 + 2); /* the plot keeps its 4 rows */
 	free(picture);
 }
 
@@ -138,7 +139,7 @@ static void test_degenerate_charts(void)
 	series = (struct chart_series){ .x = x, .y = point, .n = 1 };
 	picture = draw(&one, 60, 12, false);
 	CHECK(strstr(picture, "no data") == NULL);
-	CHECK(strchr(picture, 'o') != strrchr(picture, 'o'));   /* in the legend and in the plot */
+	CHECK(strchr(picture, 'o') != strrchr(picture, 'o')); /* in the legend and in the plot */
 	free(picture);
 }
 
@@ -161,10 +162,9 @@ static void test_dense_points(void)
 /* A title is cut at the plot's right end, by characters and not by bytes. */
 static void test_clipping(void)
 {
-	const struct chart c = {
-		.title = "\xc2\xb5\xc2\xb5\xc2\xb5 567890 234567890 234567890 234567890 234567890",
-		.series = two, .n_series = 2
-	};
+	const struct chart c = { .title = "\xc2\xb5\xc2\xb5\xc2\xb5 567890 234567890 234567890 234567890 234567890",
+				 .series = two,
+				 .n_series = 2 };
 	char *picture = draw(&c, 40, 12, false);
 
 	*strchr(picture, '\n') = '\0';
@@ -178,7 +178,7 @@ static void test_overlap_and_dashes(void)
 	struct chart_series same[] = { two[0], two[0] };
 	const struct chart c = { .series = same, .n_series = 2 };
 	char *picture = draw(&c, 40, 12, false);
-	CHECK(strchr(picture, '*') == strrchr(picture, '*'));   /* only in the legend */
+	CHECK(strchr(picture, '*') == strrchr(picture, '*')); /* only in the legend */
 	free(picture);
 
 	same[0].dashed = same[1].dashed = true;

@@ -15,12 +15,23 @@ static char why[VERDICT_TEXT];
 static struct evidence gigabit(void)
 {
 	return (struct evidence){
-		.mode = MODE_STREAM, .length = 65536, .depth = 1, .streams = 1, .rate_Bps = 117.625e6,
-		.elapsed_ns = UINT64_C(10000000000), .sender_cpu = 0.1, .receiver_cpu = 0.2, .busy = 0.99,
+		.mode = MODE_STREAM,
+		.length = 65536,
+		.depth = 1,
+		.streams = 1,
+		.rate_Bps = 117.625e6,
+		.elapsed_ns = UINT64_C(10000000000),
+		.sender_cpu = 0.1,
+		.receiver_cpu = 0.2,
+		.busy = 0.99,
 		.rtt_ns = 1000000,
-		.min_rtt_ns = 200000, .cwnd_bytes = 150000, .pacing_Bps = UINT64_MAX, .retransmits = 12,
+		.min_rtt_ns = 200000,
+		.cwnd_bytes = 150000,
+		.pacing_Bps = UINT64_MAX,
+		.retransmits = 12,
 		.send_buffer = 4 << 20,
-		.send_window = 3 << 20, .congestion = "cubic",
+		.send_window = 3 << 20,
+		.congestion = "cubic",
 	};
 }
 
@@ -62,10 +73,10 @@ static void test_network(void)
 {
 	struct evidence e = gigabit();
 	is(&e, LIMIT_NETWORK);
-	check_says("146 KiB");        /* the window ... */
-	check_says("1.00 ms");        /* ... over the RTT ... */
-	check_says("1.20 Gbit/s");    /* ... allows this ... */
-	check_says("941 Mbit/s");     /* ... and this was measured */
+	check_says("146 KiB");     /* the window ... */
+	check_says("1.00 ms");     /* ... over the RTT ... */
+	check_says("1.20 Gbit/s"); /* ... allows this ... */
+	check_says("941 Mbit/s");  /* ... and this was measured */
 	check_says("200 us");
 	check_says("12 retransmits");
 	check_says("cubic");
@@ -100,7 +111,7 @@ static void test_stop_and_wait(void)
 	check_says("52.4 Mbit/s"); /* 65536 bytes / 10 ms */
 	check_says("52.0 Mbit/s");
 	check_says("(99 %)");
-	check_says("10.1 ms");     /* 65536 bytes / 6.5 MB/s */
+	check_says("10.1 ms"); /* 65536 bytes / 6.5 MB/s */
 	check_says("9.90 ms");
 	check_says("98 %");
 	e.streams = 3;
@@ -412,15 +423,31 @@ static struct evidence nonsense(uint64_t i)
 	for (uint64_t k = 0; k < COUNT_OF(d); k++)
 		d[k] = odd_double(prng_word(42, i * 16 + k));
 	return (struct evidence){
-		.mode = (enum ttcp_mode)(i % 3), .length = w[0], .depth = w[1], .streams = w[2], .rate_Bps = d[0],
+		.mode = (enum ttcp_mode)(i % 3),
+		.length = w[0],
+		.depth = w[1],
+		.streams = w[2],
+		.rate_Bps = d[0],
 		.elapsed_ns = w[3],
-		.sender_cpu = d[1], .receiver_cpu = d[2], .sender_waited = d[3], .receiver_waited = d[4],
+		.sender_cpu = d[1],
+		.receiver_cpu = d[2],
+		.sender_waited = d[3],
+		.receiver_waited = d[4],
 		.ack_wait = d[5],
-		.source_wait = d[6], .has_source = i / 3 % 2, .busy = d[7], .rwnd_limited = d[8],
+		.source_wait = d[6],
+		.has_source = i / 3 % 2,
+		.busy = d[7],
+		.rwnd_limited = d[8],
 		.sndbuf_limited = d[9],
-		.rtt_ns = w[4], .min_rtt_ns = w[5], .cwnd_bytes = w[6], .pacing_Bps = w[7], .retransmits = w[8],
+		.rtt_ns = w[4],
+		.min_rtt_ns = w[5],
+		.cwnd_bytes = w[6],
+		.pacing_Bps = w[7],
+		.retransmits = w[8],
 		.send_buffer = w[9],
-		.send_window = w[10], .rate_cap_Bps = w[11], .congestion = names[i / 6 % COUNT_OF(names)],
+		.send_window = w[10],
+		.rate_cap_Bps = w[11],
+		.congestion = names[i / 6 % COUNT_OF(names)],
 	};
 }
 

@@ -62,13 +62,18 @@ static void test_session_out_of_range(void)
 		uint32_t blocks, length, max;
 		enum first_bytes want;
 	} rows[] = {
-		{ 1, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },        { 0, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },
-		{ 0x80000000, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE }, { UINT32_MAX, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 1, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 0, 0, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 0x80000000, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ UINT32_MAX, 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
 		{ 1, TTCP_MAX_BLOCK + 1, TTCP_MAX_BLOCK, FIRST_GARBAGE },
 		{ 1, 0x80000000, TTCP_MAX_BLOCK, FIRST_GARBAGE },
-		{ 1, UINT32_MAX, TTCP_MAX_BLOCK, FIRST_GARBAGE }, { 1, 4096, 4096, FIRST_PLAIN },
-		{ 1, 4097, 4096, FIRST_GARBAGE },               { 1, 1, 1, FIRST_PLAIN },
-		{ 1, 2, 1, FIRST_GARBAGE },                     { INT32_MAX, 1, 1, FIRST_PLAIN },
+		{ 1, UINT32_MAX, TTCP_MAX_BLOCK, FIRST_GARBAGE },
+		{ 1, 4096, 4096, FIRST_PLAIN },
+		{ 1, 4097, 4096, FIRST_GARBAGE },
+		{ 1, 1, 1, FIRST_PLAIN },
+		{ 1, 2, 1, FIRST_GARBAGE },
+		{ INT32_MAX, 1, 1, FIRST_PLAIN },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		CHECK_INT(get_numbers(rows[i].blocks, rows[i].length, rows[i].max), rows[i].want);
@@ -82,13 +87,24 @@ static void test_strangers(void)
 	static const struct {
 		const char *bytes, *part;
 	} rows[] = {
-		{ "GET / HTTP/1.1\r\n", "HTTP client" }, { "POST /x ", "HTTP client" }, { "HEAD /x ", "HTTP client" },
-		{ "PUT /x H", "HTTP client" }, { "OPTIONS ", "HTTP client" }, { "HTTP/1.1", "HTTP server" },
-		{ "SSH-2.0-OpenSSH", "SSH" }, { "EHLO me\r\n", "mail" }, { "HELO there", "nuttcp" },
-		{ "01234567890123456789", "iperf2" }, { " !\"#$%&'()", "classic ttcp" },
-		{ "abcdefgh234567ij", "iperf3" }, { "zzzzzzzz", "iperf3" }, { "2345672a", "iperf3" },
-		{ "\x16\x03\x01\x02\x8d\x01\x00\x02\x89", "TLS" }, { "\0\0\0\0\0\0\0\0", "" },
-		{ "\x80\0\0\0\0\0\0\1", "" }, { "\xff\xff\xff\xff\xff\xff\xff\xff", "" },
+		{ "GET / HTTP/1.1\r\n", "HTTP client" },
+		{ "POST /x ", "HTTP client" },
+		{ "HEAD /x ", "HTTP client" },
+		{ "PUT /x H", "HTTP client" },
+		{ "OPTIONS ", "HTTP client" },
+		{ "HTTP/1.1", "HTTP server" },
+		{ "SSH-2.0-OpenSSH", "SSH" },
+		{ "EHLO me\r\n", "mail" },
+		{ "HELO there", "nuttcp" },
+		{ "01234567890123456789", "iperf2" },
+		{ " !\"#$%&'()", "classic ttcp" },
+		{ "abcdefgh234567ij", "iperf3" },
+		{ "zzzzzzzz", "iperf3" },
+		{ "2345672a", "iperf3" },
+		{ "\x16\x03\x01\x02\x8d\x01\x00\x02\x89", "TLS" },
+		{ "\0\0\0\0\0\0\0\0", "" },
+		{ "\x80\0\0\0\0\0\0\1", "" },
+		{ "\xff\xff\xff\xff\xff\xff\xff\xff", "" },
 		{ "\0\0\0\1\0\0\0\0", "" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -172,7 +188,7 @@ static void test_random_sessions(void)
 		uint32_t max = limits[i % COUNT_OF(limits)];
 		enum first_bytes kind = get(bytes, max);
 		plain += kind == FIRST_PLAIN;
-		bool ok = kind == FIRST_PLAIN	? is_plain_plan(max)
+		bool ok = kind == FIRST_PLAIN   ? is_plain_plan(max)
 			  : kind == FIRST_HELLO ? hello_len >= HELLO_LEN && hello_len <= HELLO_MAX
 						: why != NULL && why[0] != '\0';
 		if (!CHECK(ok))
@@ -186,12 +202,21 @@ static void test_random_sessions(void)
 static struct plan some_plan(void)
 {
 	return (struct plan){
-		.negotiated = true, .role = ROLE_RECEIVE, .mode = MODE_STREAM, .verify = true, .connections = 0x0102,
-		.session = UINT64_C(0x0304050607080910), .seed = UINT64_C(0xf112131415161718), .length = 0x00212223,
+		.negotiated = true,
+		.role = ROLE_RECEIVE,
+		.mode = MODE_STREAM,
+		.verify = true,
+		.connections = 0x0102,
+		.session = UINT64_C(0x0304050607080910),
+		.seed = UINT64_C(0xf112131415161718),
+		.length = 0x00212223,
 		.depth = 0x3132,
-		.blocks = UINT64_C(0x4142434445464748), .time_ns = UINT64_C(0x0152535455565758),
+		.blocks = UINT64_C(0x4142434445464748),
+		.time_ns = UINT64_C(0x0152535455565758),
 		.omit_ns = UINT64_C(0x0162636465666768),
-		.rate_Bps = UINT64_C(0x7172737475767778), .write_len = 0x00018283, .congestion = "bbr_2-x",
+		.rate_Bps = UINT64_C(0x7172737475767778),
+		.write_len = 0x00018283,
+		.congestion = "bbr_2-x",
 	};
 }
 
@@ -247,12 +272,13 @@ static void test_hello_round_trips(void)
 static void test_hello_bytes(void)
 {
 	static const unsigned char want[SESSION_LEN + HELLO_LEN] = {
-		0xf4, 'T', 'T', 'C', 0, 0, 0, 84, 0, 1, 1, 1, 0x01, 0x02, 0, 1,
-		[16] = 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x10, 0xf1, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18,
-		[32] = 0x00, 0x21, 0x22, 0x23, 0x00, 0x00, 0x31, 0x32, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48,
-		[48] = 0x01, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x01, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68,
-		[64] = 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x00, 0x01, 0x82, 0x83,
-		[76] = 'b', 'b', 'r', '_', '2', '-', 'x',
+		0xf4,        'T',  'T',  'C',  0,           0,    0,    84,   0,           1,    1,    1,
+		0x01,        0x02, 0,    1,    [16] = 0x03, 0x04, 0x05, 0x06, 0x07,        0x08, 0x09, 0x10,
+		0xf1,        0x12, 0x13, 0x14, 0x15,        0x16, 0x17, 0x18, [32] = 0x00, 0x21, 0x22, 0x23,
+		0x00,        0x00, 0x31, 0x32, 0x41,        0x42, 0x43, 0x44, 0x45,        0x46, 0x47, 0x48,
+		[48] = 0x01, 0x52, 0x53, 0x54, 0x55,        0x56, 0x57, 0x58, 0x01,        0x62, 0x63, 0x64,
+		0x65,        0x66, 0x67, 0x68, [64] = 0x71, 0x72, 0x73, 0x74, 0x75,        0x76, 0x77, 0x78,
+		0x00,        0x01, 0x82, 0x83, [76] = 'b',  'b',  'r',  '_',  '2',         '-',  'x',
 	};
 	unsigned char bytes[SESSION_LEN + HELLO_LEN];
 	struct plan p = some_plan();
@@ -391,7 +417,10 @@ static void test_answers(void)
 static void test_no_answers(void)
 {
 	static const char *const others[] = {
-		"\0\0\x20\0\0\0\x20\0\0\0\x20\0", "HTTP/1.1 400", "SSH-2.0-Open", "\0\0\0\0\0\0\0\0\0\0\0\0",
+		"\0\0\x20\0\0\0\x20\0\0\0\x20\0",
+		"HTTP/1.1 400",
+		"SSH-2.0-Open",
+		"\0\0\0\0\0\0\0\0\0\0\0\0",
 	};
 	unsigned char bytes[SESSION_LEN + HELLO_LEN];
 	enum answer back;
@@ -412,9 +441,15 @@ static void test_no_answers(void)
 static void list_numbers(const struct tally *t, uint64_t out[static 17])
 {
 	const uint64_t list[17] = {
-		t->bytes, t->blocks, t->elapsed_ns, t->calls, t->short_calls, t->cpu.user_ns, t->cpu.sys_ns,
-		t->cpu.waited_ns, t->retransmits, t->rtt_ns, t->min_rtt_ns, t->busy_ns, t->rwnd_limited_ns,
-		t->sndbuf_limited_ns, t->cwnd_bytes, t->pacing_Bps, t->bad_offset,
+		t->bytes,           t->blocks,
+		t->elapsed_ns,      t->calls,
+		t->short_calls,     t->cpu.user_ns,
+		t->cpu.sys_ns,      t->cpu.waited_ns,
+		t->retransmits,     t->rtt_ns,
+		t->min_rtt_ns,      t->busy_ns,
+		t->rwnd_limited_ns, t->sndbuf_limited_ns,
+		t->cwnd_bytes,      t->pacing_Bps,
+		t->bad_offset,
 	};
 	memcpy(out, list, sizeof(list));
 }

@@ -18,7 +18,7 @@ struct good {
 
 enum { UNTOUCHED = 4711 };
 
-#define KIB UINT64_C(1024)
+#define KIB    UINT64_C(1024)
 #define SECOND UINT64_C(1000000000)
 
 static void check_good(parse_fn parse, const struct good *good, size_t n)
@@ -44,11 +44,23 @@ static const parse_fn parsers[] = { units_parse_count, units_parse_size, units_p
 static void test_what_no_parser_takes(void)
 {
 	static const char *const bad[] = {
-		"", " ", "-1", "+1", "-0", "1x", "0x10", "1e3", "1E3", "inf", "INF", "infinity", "nan", ".", "..", ".k",
-		"1.2.3",
-		"1..2", "..5", "1 ", " 1", "1 K", "1\n", "1,5", "K", "ms", "s", "bit", "1\xc3\xa9", "1KK", "1ss", "--",
-		"1/s",
-		"99999999999999999999999999999999999999999999999999999999999999999999999999999999",
+		"",          " ",
+		"-1",        "+1",
+		"-0",        "1x",
+		"0x10",      "1e3",
+		"1E3",       "inf",
+		"INF",       "infinity",
+		"nan",       ".",
+		"..",        ".k",
+		"1.2.3",     "1..2",
+		"..5",       "1 ",
+		" 1",        "1 K",
+		"1\n",       "1,5",
+		"K",         "ms",
+		"s",         "bit",
+		"1\xc3\xa9", "1KK",
+		"1ss",       "--",
+		"1/s",       "99999999999999999999999999999999999999999999999999999999999999999999999999999999",
 	};
 	for (size_t i = 0; i < COUNT_OF(parsers); i++)
 		check_bad_text(parsers[i], bad, COUNT_OF(bad));
@@ -69,17 +81,35 @@ static void test_count(void)
 static void test_size(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "1", 1 }, { "100", 100 }, { "100B", 100 }, { "100b", 100 }, { "1.5K", 1536 },
+		{ "0", 0 },
+		{ "1", 1 },
+		{ "100", 100 },
+		{ "100B", 100 },
+		{ "100b", 100 },
+		{ "1.5K", 1536 },
 		{ ".5K", 512 },
-		{ "64K", 64 * KIB }, { "64k", 64 * KIB }, { "64Ki", 64 * KIB }, { "64KiB", 64 * KIB },
+		{ "64K", 64 * KIB },
+		{ "64k", 64 * KIB },
+		{ "64Ki", 64 * KIB },
+		{ "64KiB", 64 * KIB },
 		{ "64kib", 64 * KIB },
-		{ "64KB", 64 * KIB }, { "1M", KIB * KIB }, { "1m", KIB * KIB }, { "1Mi", KIB * KIB },
+		{ "64KB", 64 * KIB },
+		{ "1M", KIB * KIB },
+		{ "1m", KIB * KIB },
+		{ "1Mi", KIB * KIB },
 		{ "1MiB", KIB * KIB },
-		{ "1MB", KIB * KIB }, { "1G", KIB * KIB * KIB }, { "1Gi", KIB * KIB * KIB },
+		{ "1MB", KIB * KIB },
+		{ "1G", KIB * KIB * KIB },
+		{ "1Gi", KIB * KIB * KIB },
 		{ "1GiB", KIB * KIB * KIB },
-		{ "1GB", KIB * KIB * KIB }, { "1T", KIB * KIB * KIB * KIB }, { "1Ti", KIB * KIB * KIB * KIB },
-		{ "1TiB", KIB * KIB * KIB * KIB }, { "1TB", KIB * KIB * KIB * KIB }, { "0K", 0 },
-		{ "9007199254740992", UINT64_C(1) << 53 }, { "16777215T", UINT64_C(16777215) << 40 },
+		{ "1GB", KIB * KIB * KIB },
+		{ "1T", KIB * KIB * KIB * KIB },
+		{ "1Ti", KIB * KIB * KIB * KIB },
+		{ "1TiB", KIB * KIB * KIB * KIB },
+		{ "1TB", KIB * KIB * KIB * KIB },
+		{ "0K", 0 },
+		{ "9007199254740992", UINT64_C(1) << 53 },
+		{ "16777215T", UINT64_C(16777215) << 40 },
 	};
 	static const char *const bad[] = { "16777216T", "18446744073709551616", "1P", "1Kbit", "1s", "1KiBB", "1iB" };
 	check_good(units_parse_size, good, COUNT_OF(good));
@@ -89,16 +119,42 @@ static void test_size(void)
 static void test_rate(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "8", 1 }, { "8bit", 1 }, { "8BIT", 1 }, { "8bit/s", 1 }, { "8bps", 1 }, { "8k", 1000 },
+		{ "0", 0 },
+		{ "8", 1 },
+		{ "8bit", 1 },
+		{ "8BIT", 1 },
+		{ "8bit/s", 1 },
+		{ "8bps", 1 },
+		{ "8k", 1000 },
 		{ "8K", 1000 },
-		{ "8m", 1000000 }, { "8M", 1000000 }, { "8g", SECOND }, { "8G", SECOND }, { "10mbit", 1250000 },
-		{ "10Mbit/s", 1250000 }, { "10Mbps", 1250000 }, { "1.5Gbit/s", 187500000 }, { "1.5gbit", 187500000 },
-		{ "100MB/s", 100000000 }, { "100mB/s", 100000000 }, { "100MBps", 100000000 }, { "1B/s", 1 },
+		{ "8m", 1000000 },
+		{ "8M", 1000000 },
+		{ "8g", SECOND },
+		{ "8G", SECOND },
+		{ "10mbit", 1250000 },
+		{ "10Mbit/s", 1250000 },
+		{ "10Mbps", 1250000 },
+		{ "1.5Gbit/s", 187500000 },
+		{ "1.5gbit", 187500000 },
+		{ "100MB/s", 100000000 },
+		{ "100mB/s", 100000000 },
+		{ "100MBps", 100000000 },
+		{ "1B/s", 1 },
 		{ "1B", 1 },
-		{ "2kB", 2000 }, { "1GB/s", SECOND },
+		{ "2kB", 2000 },
+		{ "1GB/s", SECOND },
 	};
 	static const char *const bad[] = {
-		"1t", "10mb", "10mb/s", "10mbits", "1kk", "1kmbit", "1BPS", "1KiB/s", "1ms", "99999999999999999999g",
+		"1t",
+		"10mb",
+		"10mb/s",
+		"10mbits",
+		"1kk",
+		"1kmbit",
+		"1BPS",
+		"1KiB/s",
+		"1ms",
+		"99999999999999999999g",
 		"200000000000GB/s",
 	};
 	check_good(units_parse_rate, good, COUNT_OF(good));
@@ -108,11 +164,21 @@ static void test_rate(void)
 static void test_duration(void)
 {
 	static const struct good good[] = {
-		{ "0", 0 }, { "1", SECOND }, { "1s", SECOND }, { "1S", SECOND }, { "0.25", SECOND / 4 },
+		{ "0", 0 },
+		{ "1", SECOND },
+		{ "1s", SECOND },
+		{ "1S", SECOND },
+		{ "0.25", SECOND / 4 },
 		{ ".5s", SECOND / 2 },
-		{ "250ms", SECOND / 4 }, { "1.5s", SECOND * 3 / 2 }, { "100us", 100000 }, { "20ns", 20 },
+		{ "250ms", SECOND / 4 },
+		{ "1.5s", SECOND * 3 / 2 },
+		{ "100us", 100000 },
+		{ "20ns", 20 },
 		{ "2m", 120 * SECOND },
-		{ "2min", 120 * SECOND }, { "1h", 3600 * SECOND }, { "1.5h", 5400 * SECOND }, { "0.001us", 1 },
+		{ "2min", 120 * SECOND },
+		{ "1h", 3600 * SECOND },
+		{ "1.5h", 5400 * SECOND },
+		{ "0.001us", 1 },
 		{ "5000000h", SECOND * 3600 * 5000000 },
 	};
 	static const char *const bad[] = {

@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 static const uint64_t CONNECT_NS = UINT64_C(10) * NS_PER_S;
-static const uint64_t ANSWER_NS = UINT64_C(3) * NS_PER_S;    /* an old receiver closes at once, it does not keep silent */
+static const uint64_t ANSWER_NS = UINT64_C(3) * NS_PER_S; /* an old receiver closes at once, it does not keep silent */
 static const uint64_t IDLE_PROBE_NS = UINT64_C(500) * NS_PER_MS;
-static const uint64_t GRACE_NS = UINT64_C(3) * NS_PER_S;     /* after SIGINT, for the last blocks and the tallies */
+static const uint64_t GRACE_NS = UINT64_C(3) * NS_PER_S; /* after SIGINT, for the last blocks and the tallies */
 
 /* --- the plan ---------------------------------------------------------------------------------------------------- */
 
@@ -85,8 +85,9 @@ static int fail_agreement(struct run *r, int error, const char *reason)
 
 static int fail_plain_only(struct run *r)
 {
-	return fail_agreement(r, EPROTONOSUPPORT, "it speaks only the course's plain format, and --mode stream, --time, --omit, "
-						  "--verify, --reverse, --bidir, --probe and --sweep need more");
+	return fail_agreement(r, EPROTONOSUPPORT,
+			      "it speaks only the course's plain format, and --mode stream, --time, --omit, "
+			      "--verify, --reverse, --bidir, --probe and --sweep need more");
 }
 
 static int connect_socket(struct run *r)
@@ -152,7 +153,8 @@ static int say_plain(struct run *r, int fd)
 	unsigned char session[SESSION_LEN];
 	struct io_until until = { .deadline_ns = clk_mono_ns() + ANSWER_NS, .cancel = sig_flag() };
 	wire_put_session(session, (uint32_t)r->plan.blocks, r->plan.length);
-	return io_write_full(fd, session, sizeof(session), &until) < 0 ? fail_peer(r, errno, "send session header to") : 0;
+	return io_write_full(fd, session, sizeof(session), &until) < 0 ? fail_peer(r, errno, "send session header to")
+								       : 0;
 }
 
 /* One connection with everything said that comes before the first block. */

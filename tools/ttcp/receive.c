@@ -25,11 +25,11 @@ struct receiver {
 	bool warming_up, ended, asked_to_stop;
 	unsigned char *buffer; /* cap bytes, and room for a page in front */
 	size_t cap;
-	uint64_t wire_bytes;   /* received so far */
+	uint64_t wire_bytes; /* received so far */
 	unsigned char header[HEADER_LEN];
 	size_t header_len;
 	uint64_t left;
-	size_t acks_due;         /* blocks that are complete and not yet answered */
+	size_t acks_due;                    /* blocks that are complete and not yet answered */
 	uint64_t low_water, low_water_most; /* as set; and as far as it may rise */
 	uint64_t look_at_ns, look_bytes;
 	unsigned char tally[TALLY_LEN];
@@ -99,8 +99,9 @@ static int walk_header(struct receiver *r)
 static int walk(struct receiver *r, const unsigned char *p, size_t n)
 {
 	while (n > 0 && !r->ended) {
-		size_t take = r->left > 0 ? r->left < n ? (size_t)r->left : n
-			      : HEADER_LEN - r->header_len < n ? HEADER_LEN - r->header_len : n;
+		size_t take = r->left > 0                      ? r->left < n ? (size_t)r->left : n
+			      : HEADER_LEN - r->header_len < n ? HEADER_LEN - r->header_len
+							       : n;
 		int rc = 0;
 		if (r->left > 0) {
 			walk_payload(r, p, take);

@@ -70,8 +70,8 @@ static void add_tally(struct tally *to, const struct tally *t)
 /* What is a state and not an amount becomes the mean over the streams. */
 static void average_states(struct tally *t, uint64_t n)
 {
-	uint64_t *const states[] = { &t->rtt_ns, &t->min_rtt_ns, &t->busy_ns, &t->rwnd_limited_ns, &t->sndbuf_limited_ns,
-				     &t->cwnd_bytes };
+	uint64_t *const states[] = { &t->rtt_ns,          &t->min_rtt_ns,        &t->busy_ns,
+				     &t->rwnd_limited_ns, &t->sndbuf_limited_ns, &t->cwnd_bytes };
 	for (size_t i = 0; n > 0 && i < COUNT_OF(states); i++)
 		*states[i] /= n;
 }
@@ -110,20 +110,31 @@ static void gather_evidence(struct summary *s, uint64_t rate_cap_Bps)
 	double n = (double)s->streams;
 	const struct tally *t = &s->sender;
 	s->evidence = (struct evidence){
-		.mode = s->plan.mode, .length = s->plan.length, .depth = s->plan.depth, .streams = s->streams,
-		.rate_Bps = s->rate_Bps, .elapsed_ns = s->elapsed_ns,
+		.mode = s->plan.mode,
+		.length = s->plan.length,
+		.depth = s->plan.depth,
+		.streams = s->streams,
+		.rate_Bps = s->rate_Bps,
+		.elapsed_ns = s->elapsed_ns,
 		.sender_cpu = s->have_sender ? cpu_share(&s->sender) / n : -1,
 		.receiver_cpu = s->have_receiver ? cpu_share(&s->receiver) / n : -1,
 		.sender_waited = share_of(t->cpu.waited_ns, t->elapsed_ns) / n,
 		.receiver_waited = share_of(s->receiver.cpu.waited_ns, s->receiver.elapsed_ns) / n,
 		.ack_wait = share_of(s->ack_wait_ns, t->elapsed_ns) / n,
-		.source_wait = share_of(s->source_wait_ns, t->elapsed_ns) / n, .has_source = s->has_source,
+		.source_wait = share_of(s->source_wait_ns, t->elapsed_ns) / n,
+		.has_source = s->has_source,
 		.busy = s->have_sender ? share_of(t->busy_ns, t->elapsed_ns) : -1,
 		.rwnd_limited = share_of(t->rwnd_limited_ns, t->elapsed_ns),
 		.sndbuf_limited = share_of(t->sndbuf_limited_ns, t->elapsed_ns),
-		.rtt_ns = t->rtt_ns, .min_rtt_ns = t->min_rtt_ns, .cwnd_bytes = t->cwnd_bytes,
-		.pacing_Bps = t->pacing_Bps, .retransmits = t->retransmits, .congestion = t->congestion,
-		.send_buffer = s->send_buffer, .send_window = s->send_window, .rate_cap_Bps = rate_cap_Bps,
+		.rtt_ns = t->rtt_ns,
+		.min_rtt_ns = t->min_rtt_ns,
+		.cwnd_bytes = t->cwnd_bytes,
+		.pacing_Bps = t->pacing_Bps,
+		.retransmits = t->retransmits,
+		.congestion = t->congestion,
+		.send_buffer = s->send_buffer,
+		.send_window = s->send_window,
+		.rate_cap_Bps = rate_cap_Bps,
 	};
 	/* Seen from the other end: a sender with acks to wait for does that, or works. */
 	if (!s->sending && s->plan.mode == MODE_ACK && s->have_sender)
@@ -149,8 +160,12 @@ void summary_judge(struct summary *s, uint64_t rate_cap_Bps)
 void summary_merge(struct summary *s, const struct summary *more)
 {
 	if (s->streams == 0)
-		*s = (struct summary){ .sending = more->sending, .plan = more->plan, .confirmed = true, .have_sender = true,
-				       .have_receiver = true, .bad_offset = TALLY_ALL_GOOD };
+		*s = (struct summary){ .sending = more->sending,
+				       .plan = more->plan,
+				       .confirmed = true,
+				       .have_sender = true,
+				       .have_receiver = true,
+				       .bad_offset = TALLY_ALL_GOOD };
 	s->streams = more->streams;
 	s->bytes += more->bytes;
 	s->blocks += more->blocks;
@@ -191,7 +206,11 @@ void report_start(const struct run *r)
 	if (o->csv)
 		return;
 	if (!o->json) {
-		printf("%s %s, mode %s, ", o->bidir ? "to and from" : o->reverse ? "from" : "to", peer, mode_names[o->mode]);
+		printf("%s %s, mode %s, ",
+		       o->bidir     ? "to and from"
+		       : o->reverse ? "from"
+				    : "to",
+		       peer, mode_names[o->mode]);
 		if (o->mode == MODE_RAW)
 			printf("%s at a time", units_size(length, o->write_len));
 		else
@@ -331,18 +350,29 @@ static struct row take_row(const struct interval *v, struct watched *w, const st
 		.warming_up = now_ns - v->start_ns <= f->plan.omit_ns,
 	};
 	row.evidence = (struct evidence){
-		.mode = f->plan.mode, .length = f->plan.length, .depth = f->plan.depth, .streams = 1,
-		.rate_Bps = m.per_s, .elapsed_ns = m.elapsed_ns,
+		.mode = f->plan.mode,
+		.length = f->plan.length,
+		.depth = f->plan.depth,
+		.streams = 1,
+		.rate_Bps = m.per_s,
+		.elapsed_ns = m.elapsed_ns,
 		.sender_cpu = cpu_ns > cpu_before_ns ? share_of(cpu_ns - cpu_before_ns, m.elapsed_ns) : -1,
 		.receiver_cpu = -1,
-		.ack_wait = -1, .source_wait = -1, .has_source = f->file != NULL,
+		.ack_wait = -1,
+		.source_wait = -1,
+		.has_source = f->file != NULL,
 		.busy = share_of(i->busy_ns - before.busy_ns, m.elapsed_ns),
 		.rwnd_limited = share_of(i->rwnd_limited_ns - before.rwnd_limited_ns, m.elapsed_ns),
 		.sndbuf_limited = share_of(i->sndbuf_limited_ns - before.sndbuf_limited_ns, m.elapsed_ns),
-		.rtt_ns = i->rtt_ns, .min_rtt_ns = i->min_rtt_ns, .cwnd_bytes = row.cwnd_bytes,
-		.pacing_Bps = i->pacing_Bps, .retransmits = row.retransmits,
-		.send_buffer = 0, .send_window = i->send_window,
-		.rate_cap_Bps = f->plan.rate_Bps, .congestion = "",
+		.rtt_ns = i->rtt_ns,
+		.min_rtt_ns = i->min_rtt_ns,
+		.cwnd_bytes = row.cwnd_bytes,
+		.pacing_Bps = i->pacing_Bps,
+		.retransmits = row.retransmits,
+		.send_buffer = 0,
+		.send_window = i->send_window,
+		.rate_cap_Bps = f->plan.rate_Bps,
+		.congestion = "",
 	};
 	/* In ack mode what is not work is waiting for acks. */
 	if (f->plan.mode == MODE_ACK && row.evidence.sender_cpu >= 0)
@@ -372,12 +402,14 @@ static const char *row_limit(const struct row *row, bool title)
 
 static void print_row(const struct row *row, const char *who)
 {
-	char bytes[UNITS_TEXT], rate[UNITS_TEXT], rtt[UNITS_TEXT], cwnd[UNITS_TEXT], queue[UNITS_TEXT], window[UNITS_TEXT];
+	char bytes[UNITS_TEXT], rate[UNITS_TEXT], rtt[UNITS_TEXT], cwnd[UNITS_TEXT], queue[UNITS_TEXT],
+		window[UNITS_TEXT];
 	const char *limit = row->warming_up ? "(warm-up)" : row_limit(row, true);
 	printf("%4s %7.2f-%-7.2f %9s %12s %8s %9s %5llu %9s %9s  %s\n", who, (double)row->start_ns / 1e9,
-	       (double)(row->start_ns + row->elapsed_ns) / 1e9, units_size(bytes, row->bytes), units_rate(rate, row->rate_Bps),
-	       units_duration(rtt, row->rtt_ns), units_size(cwnd, row->cwnd_bytes), (unsigned long long)row->retransmits,
-	       units_size(queue, row->send_queue), units_size(window, row->window), limit != NULL ? limit : "");
+	       (double)(row->start_ns + row->elapsed_ns) / 1e9, units_size(bytes, row->bytes),
+	       units_rate(rate, row->rate_Bps), units_duration(rtt, row->rtt_ns), units_size(cwnd, row->cwnd_bytes),
+	       (unsigned long long)row->retransmits, units_size(queue, row->send_queue),
+	       units_size(window, row->window), limit != NULL ? limit : "");
 }
 
 static void json_row(struct json *j, const struct row *row)
@@ -426,8 +458,8 @@ void interval_tick(struct interval *v, const struct run *r)
 		return;
 	}
 	if (!v->titled)
-		printf("%4s %-15s %9s %12s %8s %9s %5s %9s %9s  %s\n", "", " seconds", "bytes", "rate", "RTT", "cwnd", "retr",
-		       "in queue", "window", "limited by");
+		printf("%4s %-15s %9s %12s %8s %9s %5s %9s %9s  %s\n", "", " seconds", "bytes", "rate", "RTT", "cwnd",
+		       "retr", "in queue", "window", "limited by");
 	v->titled = true;
 	char who[24];
 	for (size_t i = 0; i < v->n && v->n > 1; i++) {
@@ -454,7 +486,8 @@ static void print_path(const struct summary *s)
 	const struct tally *t = s->have_sender ? &s->sender : &s->receiver;
 	char rtt[UNITS_TEXT], least[UNITS_TEXT], cwnd[UNITS_TEXT];
 	printf("  %-10s RTT %s (least %s), cwnd %s, %llu retransmits, %s\n", "path", units_duration(rtt, t->rtt_ns),
-	       units_duration(least, t->min_rtt_ns), units_size(cwnd, t->cwnd_bytes), (unsigned long long)t->retransmits,
+	       units_duration(least, t->min_rtt_ns), units_size(cwnd, t->cwnd_bytes),
+	       (unsigned long long)t->retransmits,
 	       t->congestion[0] != '\0' ? t->congestion : "congestion control unknown");
 }
 
@@ -470,7 +503,8 @@ static void print_verify(const struct summary *s)
 	if (!s->plan.verify || !s->have_receiver)
 		return;
 	if (s->bad_offset == TALLY_ALL_GOOD)
-		printf("  %-10s every byte is as it was sent (seed %llu)\n", "verified", (unsigned long long)s->plan.seed);
+		printf("  %-10s every byte is as it was sent (seed %llu)\n", "verified",
+		       (unsigned long long)s->plan.seed);
 	else
 		printf("  %-10s FAILED: the first wrong byte is at offset %llu (seed %llu)\n", "verified",
 		       (unsigned long long)s->bad_offset, (unsigned long long)s->plan.seed);
@@ -483,7 +517,8 @@ void report_summary(const struct summary *s)
 	       units_duration(time, s->elapsed_ns), units_rate(rate, s->rate_Bps), s->rate_Bps / 1048576,
 	       s->confirmed ? "" : ", not confirmed by the receiver");
 	if (s->plan.mode != MODE_RAW)
-		printf("  %-10s %llu of %s", "blocks", (unsigned long long)s->blocks, units_size(length, s->plan.length));
+		printf("  %-10s %llu of %s", "blocks", (unsigned long long)s->blocks,
+		       units_size(length, s->plan.length));
 	if (s->block_rtt.n > 0)
 		print_hist("; send to ack", &s->block_rtt);
 	if (s->plan.mode != MODE_RAW)
@@ -638,8 +673,8 @@ void report_server_interval(const struct options *o, const struct meter_rate *m,
 	char bytes[UNITS_TEXT], rate[UNITS_TEXT];
 	if (!o->json) {
 		printf("%7.2f-%-7.2f %9s %12s, %zu connections\n", (double)start_ns / 1e9,
-		       (double)(start_ns + m->elapsed_ns) / 1e9, units_size(bytes, m->delta), units_rate(rate, m->per_s),
-		       connections);
+		       (double)(start_ns + m->elapsed_ns) / 1e9, units_size(bytes, m->delta),
+		       units_rate(rate, m->per_s), connections);
 		return;
 	}
 	struct json j;

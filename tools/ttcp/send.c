@@ -55,12 +55,12 @@ struct sender {
 	bool warming_up, told_to_stop, source_ended;
 	unsigned char *image;
 	size_t at, end;
-	size_t block;          /* bytes of a block on the wire: header and payload; raw: 1 */
-	size_t image_blocks;   /* whole blocks that fit into the image; 0: a block is longer than that */
-	int image_fd;          /* for sendfile: the image, or the file that the user named; else -1 */
-	int source_fd;         /* raw: where payload is read from, or -1 */
-	uint64_t wire_bytes;   /* sent so far */
-	uint64_t *sent_at_ns;  /* ack mode: a ring of `depth` stamps */
+	size_t block;         /* bytes of a block on the wire: header and payload; raw: 1 */
+	size_t image_blocks;  /* whole blocks that fit into the image; 0: a block is longer than that */
+	int image_fd;         /* for sendfile: the image, or the file that the user named; else -1 */
+	int source_fd;        /* raw: where payload is read from, or -1 */
+	uint64_t wire_bytes;  /* sent so far */
+	uint64_t *sent_at_ns; /* ack mode: a ring of `depth` stamps */
 	unsigned char acks[1024];
 	size_t acks_len;
 	struct path_mean path;
@@ -332,8 +332,8 @@ static int look_around(struct sender *s)
 static bool is_over(const struct sender *s)
 {
 	uint64_t limit_ns = s->f->plan.time_ns;
-	return s->told_to_stop || s->source_ended || flow_is_told(s->f->stop) || blocks_left(s) == 0 || raw_bytes_left(s) == 0 ||
-	       (limit_ns != 0 && !s->warming_up && s->now_ns - s->from.at_ns >= limit_ns);
+	return s->told_to_stop || s->source_ended || flow_is_told(s->f->stop) || blocks_left(s) == 0 ||
+	       raw_bytes_left(s) == 0 || (limit_ns != 0 && !s->warming_up && s->now_ns - s->from.at_ns >= limit_ns);
 }
 
 enum step { SEND, PREPARE, TAKE_ACKS, DONE };

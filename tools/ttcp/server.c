@@ -24,23 +24,23 @@
 #include <unistd.h>
 
 static const uint64_t FIRST_BYTES_NS = UINT64_C(10) * NS_PER_S; /* to say who you are */
-static const uint64_t GO_NS = UINT64_C(30) * NS_PER_S;          /* for the client's other connections, and its idle probe */
-static const uint64_t PAUSE_NS = UINT64_C(100) * NS_PER_MS;     /* when there is no descriptor for a new connection */
-static const uint64_t SETTLE_NS = UINT64_C(3) * NS_PER_S;       /* after a signal */
-static const uint64_t LATE_NS = UINT64_C(2) * NS_PER_S;         /* -1: for connections that a session announced */
+static const uint64_t GO_NS = UINT64_C(30) * NS_PER_S;      /* for the client's other connections, and its idle probe */
+static const uint64_t PAUSE_NS = UINT64_C(100) * NS_PER_MS; /* when there is no descriptor for a new connection */
+static const uint64_t SETTLE_NS = UINT64_C(3) * NS_PER_S;   /* after a signal */
+static const uint64_t LATE_NS = UINT64_C(2) * NS_PER_S;     /* -1: for connections that a session announced */
 enum { STACK_LEN = 256 * 1024 };
 
 struct server {
 	const struct options *o;
-	int listen_fd, event_fd;        /* event_fd becomes readable when a connection has ended */
+	int listen_fd, event_fd; /* event_fd becomes readable when a connection has ended */
 	atomic_bool stop, abandon;
 
-	pthread_mutex_t lock;           /* guards the rest */
+	pthread_mutex_t lock; /* guards the rest */
 	struct connection *live;
 	size_t n_live;
-	uint64_t session, expected;     /* the first session that made sense: what -1 waits for */
+	uint64_t session, expected; /* the first session that made sense: what -1 waits for */
 	uint64_t n_served, n_refused, n_session, done_bytes;
-	uint64_t first_ns, last_ns;     /* when the first one began and the last one ended */
+	uint64_t first_ns, last_ns; /* when the first one began and the last one ended */
 	bool failed, found_bad;
 	struct summary total;
 };
@@ -80,7 +80,8 @@ static bool refuse_missing(struct connection *c, int got, const char *what)
 
 static bool set_congestion(struct connection *c, const struct plan *p)
 {
-	struct sock_options o = { .congestion = p->congestion[0] != '\0' ? p->congestion : NULL, .pacing_Bps = p->rate_Bps };
+	struct sock_options o = { .congestion = p->congestion[0] != '\0' ? p->congestion : NULL,
+				  .pacing_Bps = p->rate_Bps };
 	struct net_error e;
 	return p->role != ROLE_RECEIVE || sock_set(c->flow.fd, &o, &e) == 0;
 }
@@ -121,7 +122,8 @@ static bool agree(struct connection *c, uint32_t hello_len)
 
 /* Some foreign first bytes (iperf2's, a TLS client's) pass for a plain session. The length in front of the first block, which
  * has to be the session's, gives them away. */
-static bool check_first_block(struct connection *c, const unsigned char first[static SESSION_LEN], const struct io_until *until)
+static bool check_first_block(struct connection *c, const unsigned char first[static SESSION_LEN],
+			      const struct io_until *until)
 {
 	unsigned char header[HEADER_LEN];
 	if (c->flow.plan.blocks == 0)
@@ -140,8 +142,12 @@ static bool meet(struct connection *c)
 {
 	const struct options *o = c->server->o;
 	if (o->mode == MODE_RAW) {
-		c->flow.plan = (struct plan){ .role = ROLE_RECEIVE, .mode = MODE_RAW, .length = (uint32_t)o->length,
-					      .depth = 1, .connections = 1, .omit_ns = o->omit_ns };
+		c->flow.plan = (struct plan){ .role = ROLE_RECEIVE,
+					      .mode = MODE_RAW,
+					      .length = (uint32_t)o->length,
+					      .depth = 1,
+					      .connections = 1,
+					      .omit_ns = o->omit_ns };
 		return true;
 	}
 	unsigned char first[SESSION_LEN];
@@ -205,8 +211,8 @@ static void report(struct connection *c)
 	summary_add(sum, f);
 	summary_judge(sum, f->plan.rate_Bps);
 	if (f->error != 0)
-		warnf("%s: %s: %s (%s) after %llu bytes", c->peer_text, f->failed_op, strerror(f->error), errno_name(f->error),
-		      (unsigned long long)f->mine.bytes);
+		warnf("%s: %s: %s (%s) after %llu bytes", c->peer_text, f->failed_op, strerror(f->error),
+		      errno_name(f->error), (unsigned long long)f->mine.bytes);
 	if (f->plan.verify && sum->have_receiver && sum->bad_offset != TALLY_ALL_GOOD)
 		warnf("%s: verification failed: the first wrong byte is at offset %llu", c->peer_text,
 		      (unsigned long long)sum->bad_offset);
@@ -272,8 +278,11 @@ static void start_connection(struct server *s, int fd, const struct addr *peer)
 	c->server = s;
 	c->peer = *peer;
 	addr_text(peer, c->peer_text);
-	c->flow = (struct flow){ .fd = fd, .timeout_ns = s->o->timeout_ns != 0 ? s->o->timeout_ns : CLK_NEVER,
-				 .low_water = low_water(&s->o->socket), .stop = &s->stop, .abandon = &s->abandon };
+	c->flow = (struct flow){ .fd = fd,
+				 .timeout_ns = s->o->timeout_ns != 0 ? s->o->timeout_ns : CLK_NEVER,
+				 .low_water = low_water(&s->o->socket),
+				 .stop = &s->stop,
+				 .abandon = &s->abandon };
 	pthread_attr_t attr;
 	pthread_t thread;
 	pthread_attr_init(&attr);

@@ -39,8 +39,8 @@ struct sweep {
 	const struct options *o;
 	uint64_t sizes[LIST_MAX], depths[LIST_MAX];
 	size_t n_sizes, n_depths;
-	struct cell *cells;      /* n_sizes rows of n_depths */
-	double fixed_ns, Bps;    /* T0 and B; 0 when they could not be found */
+	struct cell *cells;   /* n_sizes rows of n_depths */
+	double fixed_ns, Bps; /* T0 and B; 0 when they could not be found */
 	double best_Bps;
 };
 
@@ -116,7 +116,8 @@ static int measure_all(struct sweep *s)
 {
 	size_t n = s->n_sizes * s->n_depths;
 	struct plan plan = client_plan(s->o);
-	plan.connections = (uint16_t)(n * s->o->streams); /* one session, so that a receiver with -1 stays for all of it */
+	plan.connections = (uint16_t)(n *
+				      s->o->streams); /* one session, so that a receiver with -1 stays for all of it */
 	for (size_t i = 0; i < n && sig_pending(NULL) == 0; i++) {
 		struct cell *c = &s->cells[i];
 		c->length = s->sizes[i / s->n_depths];
@@ -194,10 +195,11 @@ static void print_csv(const struct sweep *s)
 		const struct cell *c = &s->cells[i];
 		const struct summary *m = &c->sum;
 		if (c->measured)
-			printf("%llu,%llu,%.0f,%.0f,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%s\n", (unsigned long long)c->length,
-			       (unsigned long long)c->depth, m->rate_Bps, c->predicted_Bps, (unsigned long long)m->bytes,
-			       (unsigned long long)m->blocks, (unsigned long long)m->elapsed_ns,
-			       (unsigned long long)m->sender.rtt_ns, (unsigned long long)hist_quantile(&m->block_rtt, 0.5),
+			printf("%llu,%llu,%.0f,%.0f,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%s\n",
+			       (unsigned long long)c->length, (unsigned long long)c->depth, m->rate_Bps,
+			       c->predicted_Bps, (unsigned long long)m->bytes, (unsigned long long)m->blocks,
+			       (unsigned long long)m->elapsed_ns, (unsigned long long)m->sender.rtt_ns,
+			       (unsigned long long)hist_quantile(&m->block_rtt, 0.5),
 			       (unsigned long long)hist_quantile(&m->block_rtt, 0.99),
 			       (unsigned long long)m->sender.retransmits, limit_name(m->limited_by));
 	}
@@ -254,8 +256,11 @@ static size_t make_series(const struct sweep *s, struct chart_series *series, do
 		}
 		snprintf(labels[n], 32, is_model ? "predicted, depth %llu" : "depth %llu",
 			 (unsigned long long)s->depths[is_model ? 0 : d]);
-		series[n] = (struct chart_series){ .label = labels[n], .x = &x[d * s->n_sizes], .y = &y[d * s->n_sizes],
-						   .n = s->n_sizes, .dashed = is_model };
+		series[n] = (struct chart_series){ .label = labels[n],
+						   .x = &x[d * s->n_sizes],
+						   .y = &y[d * s->n_sizes],
+						   .n = s->n_sizes,
+						   .dashed = is_model };
 		n++;
 	}
 	return n;
@@ -289,8 +294,13 @@ static int draw(const struct sweep *s)
 	char labels[LIST_MAX + 1][32];
 	double *x = xcalloc((s->n_depths + 1) * s->n_sizes, sizeof(*x));
 	double *y = xcalloc((s->n_depths + 1) * s->n_sizes, sizeof(*y));
-	struct chart chart = { .title = "ttcp: throughput over block size", .x_label = "block size (bytes)",
-			       .y_label = "MB/s", .log_x = true, .log_y = true, .x_is_size = true, .series = series };
+	struct chart chart = { .title = "ttcp: throughput over block size",
+			       .x_label = "block size (bytes)",
+			       .y_label = "MB/s",
+			       .log_x = true,
+			       .log_y = true,
+			       .x_is_size = true,
+			       .series = series };
 	chart.n_series = make_series(s, series, x, y, labels);
 	int rc = 0;
 	const char *lang = getenv("LC_ALL") != NULL ? getenv("LC_ALL") : getenv("LANG");
@@ -310,7 +320,10 @@ int sweep_run(const struct options *o)
 {
 	struct sweep s = { .o = o };
 	s.n_sizes = parse_list("--sizes", o->sizes != NULL ? o->sizes : DEFAULT_SIZES, o->max_length, s.sizes);
-	s.n_depths = parse_list("--depths", o->depths != NULL ? o->depths : o->mode == MODE_ACK ? DEFAULT_DEPTHS : "1",
+	s.n_depths = parse_list("--depths",
+				o->depths != NULL     ? o->depths
+				: o->mode == MODE_ACK ? DEFAULT_DEPTHS
+						      : "1",
 				TTCP_MAX_DEPTH, s.depths);
 	if (s.n_sizes * s.n_depths * o->streams > UINT16_MAX) {
 		warnf("--sweep: %zu cells of %llu streams are too many connections", s.n_sizes * s.n_depths,

@@ -91,16 +91,18 @@ static bool is_stop_and_wait(const struct evidence *e, char why[static VERDICT_T
 	bool ends_are_idle = busiest_cpu(e) < 0.25;
 	if (ends_are_idle && (double)e->min_rtt_ns < 0.25 * per_block_ns)
 		return false;
-	char rate[UNITS_TEXT], limit[UNITS_TEXT], block[UNITS_TEXT], rtt[UNITS_TEXT], least[UNITS_TEXT], took[UNITS_TEXT];
+	char rate[UNITS_TEXT], limit[UNITS_TEXT], block[UNITS_TEXT], rtt[UNITS_TEXT], least[UNITS_TEXT],
+		took[UNITS_TEXT];
 	char cpu[64];
 	double predicted = verdict_predicted_Bps(e);
-	snprintf(why, VERDICT_TEXT,
-		 "%llu x %s in flight / RTT %s allows %s; measured %s (%d %%). A block took %s from send to ack, %s of it the "
-		 "bare path; the sender waited %d %% of the time (%s). More --depth, or --mode stream, fills the wait",
-		 (unsigned long long)(e->depth * e->streams), units_size(block, e->length), units_duration(rtt, e->rtt_ns),
-		 units_rate(limit, predicted), units_rate(rate, e->rate_Bps),
-		 predicted > 0 ? percent(e->rate_Bps / predicted) : 0, units_duration(took, (uint64_t)per_block_ns),
-		 units_duration(least, e->min_rtt_ns), percent(e->ack_wait), cpu_text(e, cpu));
+	snprintf(
+		why, VERDICT_TEXT,
+		"%llu x %s in flight / RTT %s allows %s; measured %s (%d %%). A block took %s from send to ack, %s of it the "
+		"bare path; the sender waited %d %% of the time (%s). More --depth, or --mode stream, fills the wait",
+		(unsigned long long)(e->depth * e->streams), units_size(block, e->length),
+		units_duration(rtt, e->rtt_ns), units_rate(limit, predicted), units_rate(rate, e->rate_Bps),
+		predicted > 0 ? percent(e->rate_Bps / predicted) : 0, units_duration(took, (uint64_t)per_block_ns),
+		units_duration(least, e->min_rtt_ns), percent(e->ack_wait), cpu_text(e, cpu));
 	return true;
 }
 
@@ -118,13 +120,15 @@ static bool is_told_to_pace(const struct evidence *e, char why[static VERDICT_TE
 static bool is_application(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	if (e->source_wait >= MOST) {
-		snprintf(why, VERDICT_TEXT, "%d %% of the time the sender waited for its input", percent(e->source_wait));
+		snprintf(why, VERDICT_TEXT, "%d %% of the time the sender waited for its input",
+			 percent(e->source_wait));
 		return true;
 	}
 	/* Payload from memory is always there; only a file or a pipe can run dry. */
 	if (!e->has_source || e->busy < 0 || e->busy >= MOST || busiest_end(e) >= FULL)
 		return false;
-	snprintf(why, VERDICT_TEXT, "%d %% of the time there was nothing to send or to acknowledge", percent(1 - e->busy));
+	snprintf(why, VERDICT_TEXT, "%d %% of the time there was nothing to send or to acknowledge",
+		 percent(1 - e->busy));
 	return true;
 }
 
@@ -139,8 +143,8 @@ static bool is_bbr_pacing(const struct evidence *e, char why[static VERDICT_TEXT
 	snprintf(why, VERDICT_TEXT,
 		 "%s sends each packet at its own time: paced at %s a stream on average, measured %s in all (%s, %llu "
 		 "retransmits). Compare with --congestion reno, which does not pace",
-		 e->congestion, units_rate(pacing, (double)e->pacing_Bps), units_rate(rate, e->rate_Bps), cpu_text(e, cpu),
-		 (unsigned long long)e->retransmits);
+		 e->congestion, units_rate(pacing, (double)e->pacing_Bps), units_rate(rate, e->rate_Bps),
+		 cpu_text(e, cpu), (unsigned long long)e->retransmits);
 	return true;
 }
 
@@ -151,7 +155,8 @@ static bool is_cpu(const struct evidence *e, char why[static VERDICT_TEXT])
 		return false;
 	size_t len = (size_t)snprintf(why, VERDICT_TEXT, "%s", cpu_text(e, cpu));
 	if (e->sender_waited > 0.1 || e->receiver_waited > 0.1)
-		snprintf(why + len, VERDICT_TEXT - len, "; ready to run while others had it: sender %d %%, receiver %d %% of the time",
+		snprintf(why + len, VERDICT_TEXT - len,
+			 "; ready to run while others had it: sender %d %%, receiver %d %% of the time",
 			 percent(e->sender_waited), percent(e->receiver_waited));
 	return true;
 }
@@ -161,9 +166,10 @@ static bool is_receive_window(const struct evidence *e, char why[static VERDICT_
 	char window[UNITS_TEXT], rtt[UNITS_TEXT];
 	if (e->rwnd_limited < MOST)
 		return false;
-	snprintf(why, VERDICT_TEXT,
-		 "%d %% of the time the receiver's window (%s at the end, RTT %s) was full: its reader is slow or its buffer small",
-		 percent(e->rwnd_limited), units_size(window, e->send_window), units_duration(rtt, e->rtt_ns));
+	snprintf(
+		why, VERDICT_TEXT,
+		"%d %% of the time the receiver's window (%s at the end, RTT %s) was full: its reader is slow or its buffer small",
+		percent(e->rwnd_limited), units_size(window, e->send_window), units_duration(rtt, e->rtt_ns));
 	return true;
 }
 
@@ -178,11 +184,12 @@ static bool is_send_buffer(const struct evidence *e, char why[static VERDICT_TEX
 			   e->rate_Bps <= 2 * allows;
 	if (e->sndbuf_limited < MOST && !is_smallest)
 		return false;
-	snprintf(why, VERDICT_TEXT,
-		 "send buffer %s (as the kernel counts) / RTT %s = %s at most, measured %s, while the congestion window allowed %s; "
-		 "full %d %% of the time with everything sent",
-		 units_size(buffer, e->send_buffer), units_duration(rtt, e->rtt_ns), units_rate(most, allows),
-		 units_rate(rate, e->rate_Bps), units_size(cwnd, e->cwnd_bytes), percent(e->sndbuf_limited));
+	snprintf(
+		why, VERDICT_TEXT,
+		"send buffer %s (as the kernel counts) / RTT %s = %s at most, measured %s, while the congestion window allowed %s; "
+		"full %d %% of the time with everything sent",
+		units_size(buffer, e->send_buffer), units_duration(rtt, e->rtt_ns), units_rate(most, allows),
+		units_rate(rate, e->rate_Bps), units_size(cwnd, e->cwnd_bytes), percent(e->sndbuf_limited));
 	return true;
 }
 
@@ -193,10 +200,12 @@ static bool is_network(const struct evidence *e, char why[static VERDICT_TEXT])
 	/* A window that allows several times the rate is no limit, unless the ends idle: then packets queue on the way. */
 	if (e->busy < MOST || (Bps > 3 * e->rate_Bps && busiest_end(e) >= MOST))
 		return false;
-	snprintf(why, VERDICT_TEXT,
-		 "congestion window %s / RTT %s (at least %s) = %s, measured %s; %llu retransmits, %s; the ends had room",
-		 units_size(cwnd, e->cwnd_bytes), units_duration(rtt, e->rtt_ns), units_duration(least, e->min_rtt_ns),
-		 units_rate(allows, Bps), units_rate(rate, e->rate_Bps), (unsigned long long)e->retransmits, e->congestion);
+	snprintf(
+		why, VERDICT_TEXT,
+		"congestion window %s / RTT %s (at least %s) = %s, measured %s; %llu retransmits, %s; the ends had room",
+		units_size(cwnd, e->cwnd_bytes), units_duration(rtt, e->rtt_ns), units_duration(least, e->min_rtt_ns),
+		units_rate(allows, Bps), units_rate(rate, e->rate_Bps), (unsigned long long)e->retransmits,
+		e->congestion);
 	return true;
 }
 
@@ -234,8 +243,9 @@ enum limit verdict(const struct evidence *e, char why[static VERDICT_TEXT])
 		if (questions[i].holds(e, why))
 			return questions[i].limit;
 	char cpu[64], rtt[UNITS_TEXT], cwnd[UNITS_TEXT];
-	snprintf(why, VERDICT_TEXT, "%s, RTT %s, congestion window %s, receive window full %d %% and send buffer full %d %% of the time",
-		 cpu_text(e, cpu), units_duration(rtt, e->rtt_ns), units_size(cwnd, e->cwnd_bytes), percent(e->rwnd_limited),
-		 percent(e->sndbuf_limited));
+	snprintf(why, VERDICT_TEXT,
+		 "%s, RTT %s, congestion window %s, receive window full %d %% and send buffer full %d %% of the time",
+		 cpu_text(e, cpu), units_duration(rtt, e->rtt_ns), units_size(cwnd, e->cwnd_bytes),
+		 percent(e->rwnd_limited), percent(e->sndbuf_limited));
 	return LIMIT_UNKNOWN;
 }

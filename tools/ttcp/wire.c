@@ -25,10 +25,17 @@ const char *wire_who_is_it(const unsigned char in[static SESSION_LEN])
 	static const struct {
 		const char *first, *name;
 	} known[] = {
-		{ "GET ", "an HTTP client" }, { "POST", "an HTTP client" }, { "HEAD", "an HTTP client" },
-		{ "HTTP", "an HTTP server" }, { "PUT ", "an HTTP client" }, { "OPTI", "an HTTP client" },
-		{ "SSH-", "an SSH peer" }, { "HELO", "nuttcp, or mail" }, { "EHLO", "a mail client" },
-		{ "\x16\x03", "a TLS client" }, { "01234567", "iperf2 or a classic ttcp" },
+		{ "GET ", "an HTTP client" },
+		{ "POST", "an HTTP client" },
+		{ "HEAD", "an HTTP client" },
+		{ "HTTP", "an HTTP server" },
+		{ "PUT ", "an HTTP client" },
+		{ "OPTI", "an HTTP client" },
+		{ "SSH-", "an SSH peer" },
+		{ "HELO", "nuttcp, or mail" },
+		{ "EHLO", "a mail client" },
+		{ "\x16\x03", "a TLS client" },
+		{ "01234567", "iperf2 or a classic ttcp" },
 		{ " !\"#$%&'", "a classic ttcp" },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -51,7 +58,8 @@ static bool is_text_or_tls(const unsigned char in[static SESSION_LEN])
 	bool is_text = be32_get(in + 4) >= 1u << 24;
 	for (int i = 0; i < 4; i++)
 		is_text = is_text && isprint(in[i]);
-	return is_text || (in[0] == 0x16 && in[1] == 3 && in[5] == 1); /* handshake, version 3.x, ClientHello: RFC 8446 5.1 */
+	return is_text ||
+	       (in[0] == 0x16 && in[1] == 3 && in[5] == 1); /* handshake, version 3.x, ClientHello: RFC 8446 5.1 */
 }
 
 /* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow, HELLO_LEN
@@ -66,8 +74,12 @@ enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], ui
 	}
 	/* A real count and length have their top bits clear; text and foreign headers hardly ever do. */
 	if (count <= INT32_MAX && length >= 1 && length <= max_length && !is_text_or_tls(in)) {
-		*out = (struct plan){ .role = ROLE_SEND, .mode = MODE_ACK, .length = length, .depth = 1,
-				      .connections = 1, .blocks = count };
+		*out = (struct plan){ .role = ROLE_SEND,
+				      .mode = MODE_ACK,
+				      .length = length,
+				      .depth = 1,
+				      .connections = 1,
+				      .blocks = count };
 		return FIRST_PLAIN;
 	}
 	*why = wire_who_is_it(in);
@@ -163,13 +175,18 @@ const char *wire_answer_text(enum answer a)
 /* --- tallies ----------------------------------------------------------------------------------------------------- */
 
 /* Every number of a tally in wire order; `name` says in docs/wire-formats.md what it is. */
-#define TALLY_FIELDS(F)                                                                                                \
-	F(bytes) F(blocks) F(elapsed_ns) F(calls) F(short_calls) F(cpu.user_ns) F(cpu.sys_ns) F(cpu.waited_ns)  \
-	F(retransmits) F(rtt_ns) F(min_rtt_ns) F(busy_ns) F(rwnd_limited_ns) F(sndbuf_limited_ns) F(cwnd_bytes) F(pacing_Bps) F(bad_offset)
+#define TALLY_FIELDS(F)                                                                                              \
+	F(bytes)                                                                                                     \
+	F(blocks)                                                                                                    \
+	F(elapsed_ns) F(calls) F(short_calls) F(cpu.user_ns) F(cpu.sys_ns) F(cpu.waited_ns) F(retransmits) F(rtt_ns) \
+		F(min_rtt_ns) F(busy_ns) F(rwnd_limited_ns) F(sndbuf_limited_ns) F(cwnd_bytes) F(pacing_Bps)         \
+			F(bad_offset)
 
 void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t)
 {
-#define PUT(field) be64_put(out, t->field); out += 8;
+#define PUT(field)               \
+	be64_put(out, t->field); \
+	out += 8;
 	TALLY_FIELDS(PUT)
 #undef PUT
 	memcpy(out, t->congestion, sizeof(t->congestion));
@@ -177,7 +194,9 @@ void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t)
 
 void wire_get_tally(const unsigned char in[static TALLY_LEN], struct tally *out)
 {
-#define GET(field) out->field = be64_get(in); in += 8;
+#define GET(field)                 \
+	out->field = be64_get(in); \
+	in += 8;
 	TALLY_FIELDS(GET)
 #undef GET
 	memcpy(out->congestion, in, sizeof(out->congestion));
