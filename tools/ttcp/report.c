@@ -269,6 +269,7 @@ struct watched {
 	struct meter meter;
 	struct tcpinfo info;
 	uint64_t cpu_ns, done;
+	char congestion[TCPINFO_CONGESTION];
 };
 
 struct interval {
@@ -313,6 +314,7 @@ struct interval *interval_start(const struct run *r)
 	v->rows = xcalloc(v->n, sizeof(v->rows[0]));
 	for (size_t i = 0; i < v->n; i++) {
 		look(&r->flows[i], &v->watched[i].info);
+		tcpinfo_congestion(r->flows[i].fd, v->watched[i].congestion);
 		meter_start(&v->watched[i].meter, v->start_ns, progress(&r->flows[i], &v->watched[i]));
 	}
 	return v;
@@ -372,7 +374,7 @@ static struct row take_row(const struct interval *v, struct watched *w, const st
 		.send_buffer = 0,
 		.send_window = i->send_window,
 		.rate_cap_Bps = f->plan.rate_Bps,
-		.congestion = "",
+		.congestion = w->congestion,
 	};
 	/* In ack mode what is not work is waiting for acks. */
 	if (f->plan.mode == MODE_ACK && row.evidence.sender_cpu >= 0)
@@ -397,7 +399,9 @@ static const char *row_limit(const struct row *row, bool title)
 	if (!row->sending)
 		return NULL; /* the sender's end knows */
 	enum limit l = verdict(&row->evidence, why);
-	return title ? limit_title(l) : limit_name(l);
+	if (!title)
+		return limit_name(l);
+	return l == LIMIT_UNKNOWN ? "-" : limit_title(l); /* the total says more */
 }
 
 static void print_row(const struct row *row, const char *who)
