@@ -175,13 +175,12 @@ const char *wire_answer_text(enum answer a)
 /* --- tallies ----------------------------------------------------------------------------------------------------- */
 
 /* Every number of a tally in wire order; `name` says in docs/wire-formats.md what it is. */
-#define TALLY_FIELDS(F)                                                                                                \
-	F(bytes)                                                                                                       \
-	F(blocks)                                                                                                      \
-	F(elapsed_ns)                                                                                                  \
-	F(calls)                                                                                                       \
-	F(short_calls) F(cpu.user_ns) F(cpu.sys_ns) F(cpu.waited_ns) F(retransmits) F(rtt_ns) F(min_rtt_ns) F(busy_ns) \
-		F(rwnd_limited_ns) F(sndbuf_limited_ns) F(cwnd_bytes) F(pacing_Bps) F(bad_offset)
+/* clang-format off */
+#define TALLY_FIELDS(F) \
+	F(bytes) F(blocks) F(elapsed_ns) F(calls) F(short_calls) F(cpu.user_ns) F(cpu.sys_ns) F(cpu.waited_ns) \
+	F(retransmits) F(rtt_ns) F(min_rtt_ns) F(busy_ns) F(rwnd_limited_ns) F(sndbuf_limited_ns) F(cwnd_bytes) \
+	F(pacing_Bps) F(bad_offset)
+/* clang-format on */
 
 void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t)
 {
