@@ -1,6 +1,7 @@
 #include "addr.h"
 
 #include "diag.h"
+#include "wire.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -59,14 +60,16 @@ const char *net_error_text(const struct net_error *e, char out[static NET_ERROR_
 	return out;
 }
 
-int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, size_t max, struct net_error *e)
+/* Every address that getaddrinfo(3) finds, at most max: how many, or -1 with *e. */
+static int look_up(const char *host, uint16_t port, int family, int flags, struct addr *out, size_t max,
+		   struct net_error *e)
 {
 	char service[8];
 	snprintf(service, sizeof(service), "%u", port);
 	struct addrinfo hints = {
 		.ai_family = family,
 		.ai_socktype = SOCK_STREAM, /* one answer for each address; the port means the same for UDP */
-		.ai_flags = AI_NUMERICSERV | (host == NULL ? AI_PASSIVE : 0),
+		.ai_flags = AI_NUMERICSERV | flags,
 	};
 	struct addrinfo *list = NULL;
 	int gai = getaddrinfo(host, service, &hints, &list);
@@ -85,6 +88,16 @@ int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, 
 	}
 	freeaddrinfo(list);
 	return (int)n;
+}
+
+int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, size_t max, struct net_error *e)
+{
+	return look_up(host, port, family, host == NULL ? AI_PASSIVE : 0, out, max, e);
+}
+
+int addr_literal(const char *host, uint16_t port, int family, struct addr *out, struct net_error *e)
+{
+	return look_up(host, port, family, AI_NUMERICHOST, out, 1, e) < 0 ? -1 : 0;
 }
 
 const char *addr_text(const struct addr *a, char out[static ADDR_TEXT])
@@ -127,6 +140,15 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 	if (a->u.sa.sa_family == AF_INET)
 		return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr;
 	return memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof(a->u.in6.sin6_addr)) == 0;
+}
+
+uint64_t addr_source(const struct addr *a)
+{
+	/* The IPv6 addresses that begin with 32 zero bits are not given to anybody: IPv4 can have these numbers. */
+	if (a->u.sa.sa_family == AF_INET)
+		return ntohl(a->u.in4.sin_addr.s_addr);
+	const unsigned char *ip = a->u.in6.sin6_addr.s6_addr;
+	return IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr) ? be32_get(ip + 12) : be64_get(ip);
 }
 
 int addr_of_socket(int fd, struct addr *out)

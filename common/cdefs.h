@@ -2,6 +2,8 @@
 #ifndef TCPLAB_CDEFS_H
 #define TCPLAB_CDEFS_H
 
+#include <stddef.h>
+
 /* The compiler checks a function's arguments against its format string, as it does for printf(3). */
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
@@ -10,5 +12,8 @@
 
 /* The number of elements of an array (not of a pointer). */
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The object of the given type whose `member` is at p: how a callback finds its owner. */
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 
 int io_tick(int fd)
 {
@@ -68,4 +69,37 @@ int io_write_full(int fd, const void *p, size_t n, const struct io_until *until)
 			return -1;
 	}
 	return 0;
+}
+
+ssize_t io_fill(struct buf *b, int fd)
+{
+	unsigned char spill[IO_CHUNK];
+	size_t room = buf_free_len(b) < IO_CHUNK ? buf_free_len(b) : IO_CHUNK;
+	struct iovec parts[] = {
+		{ .iov_base = room > 0 ? b->mem + b->tail : NULL, .iov_len = room },
+		{ .iov_base = spill, .iov_len = IO_CHUNK - room },
+	};
+	ssize_t n;
+	do
+		n = readv(fd, parts, COUNT_OF(parts));
+	while (n < 0 && errno == EINTR);
+	tracef("readv(%d, %zu + %zu) = %zd", fd, room, IO_CHUNK - room, n);
+	if (n <= 0)
+		return n;
+	size_t direct = (size_t)n < room ? (size_t)n : room;
+	buf_commit(b, direct);
+	buf_append(b, spill, (size_t)n - direct);
+	return n;
+}
+
+ssize_t io_drain(struct buf *b, int fd)
+{
+	ssize_t n;
+	do
+		n = send(fd, buf_peek(b), buf_len(b), MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	tracef("send(%d, %zu) = %zd", fd, buf_len(b), n);
+	if (n > 0)
+		buf_consume(b, (size_t)n);
+	return n;
 }

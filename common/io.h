@@ -1,4 +1,4 @@
-/* io.h - reading and writing all of something on a blocking socket. Layer 2.
+/* io.h - reading and writing: all of something on a blocking socket, or what there is on a non-blocking one. Layer 2.
  *
  * The only place where the policy on EINTR and short counts is written down. A blocking call that waits for a peer must
  * end some day: io_tick makes the socket wake up regularly, and at each tick these functions look at the deadline and
@@ -6,6 +6,7 @@
 #ifndef TCPLAB_IO_H
 #define TCPLAB_IO_H
 
+#include "buf.h"
 #include "cdefs.h"
 
 #include <stdatomic.h>
@@ -35,5 +36,17 @@ MUST_USE int io_read_full(int fd, void *p, size_t n, const struct io_until *unti
 
 /* Exactly n bytes, BLOCKS; never raises SIGPIPE. 0, or -1 with errno (EPIPE, ECONNRESET: the peer is gone). */
 MUST_USE int io_write_full(int fd, const void *p, size_t n, const struct io_until *until);
+
+/* One event moves so much at most, however much is there: it keeps a queue within a chunk of its mark, and one busy
+ * connection from starving the others. */
+enum { IO_CHUNK = 64 * 1024 };
+
+/* Reads what there is, at most IO_CHUNK, to the end of b: into its free space first, and what does not fit there by way of the
+ * stack (readv(2)), so that b grows by what came and not by what might have come. > 0 bytes, 0 EOF, -1 with errno (EAGAIN). */
+MUST_USE ssize_t io_fill(struct buf *b, int fd);
+
+/* Sends from the front of b what the kernel takes, in one call; never raises SIGPIPE. > 0 bytes, -1 with errno (EAGAIN). b must
+ * not be empty. */
+MUST_USE ssize_t io_drain(struct buf *b, int fd);
 
 #endif

@@ -3,8 +3,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -38,6 +38,24 @@ struct os_cpu os_thread_cpu(void)
 	struct rusage usage;
 	getrusage(WHOSE_USAGE, &usage);
 	return (struct os_cpu){ ns_of(usage.ru_utime), ns_of(usage.ru_stime), run_delay_ns() };
+}
+
+int os_thread_start(pthread_t *out, size_t stack_len, void *(*fn)(void *), void *arg)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+	sigset_t all, before;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, stack_len);
+	if (out == NULL)
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* The mask is inherited: blocked here, there is no instant in which the new thread could be hit. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int err = pthread_create(out != NULL ? out : &thread, &attr, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return err;
 }
 
 void os_thread_name(const char *name)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { PATIENCE = 3 };
@@ -27,13 +28,34 @@ const atomic_bool *sig_flag(void)
 	return &flag;
 }
 
-void sig_let_in(bool in)
+static sigset_t both(void)
 {
 	sigset_t ends;
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
+	return ends;
+}
+
+void sig_let_in(bool in)
+{
+	sigset_t ends = both();
 	pthread_sigmask(in ? SIG_UNBLOCK : SIG_BLOCK, &ends, NULL);
+}
+
+int sig_open_fd(void)
+{
+	sigset_t ends = both();
+	return signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int sig_take(int fd)
+{
+	struct signalfd_siginfo info;
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	on_signal((int)info.ssi_signo);
+	return (int)info.ssi_signo;
 }
 
 void sig_open(void)

@@ -79,6 +79,8 @@ int sock_set(int fd, const struct sock_options *o, struct net_error *e)
 		return -1;
 	if (o->cork && set_number(fd, IPPROTO_TCP, TCP_CORK, 1, "cork", e) < 0)
 		return -1;
+	if (o->reuse_port && set_number(fd, SOL_SOCKET, SO_REUSEPORT, 1, "reuse port", e) < 0)
+		return -1;
 	return o->keepalive ? set_keepalive(fd, e) : 0;
 }
 
@@ -132,8 +134,11 @@ int sock_listen(const struct addr *where, bool both_families, const struct sock_
 	return fd;
 }
 
-int sock_serve(const char *host, uint16_t port, int family, const struct sock_options *o, struct addr *bound,
-	       struct net_error *e)
+typedef int open_fn(const struct addr *where, bool both_families, const struct sock_options *o, struct net_error *e);
+
+/* What sock_serve and sock_serve_udp have in common; `open` binds the socket. */
+static int serve(open_fn *open, const char *host, uint16_t port, int family, const struct sock_options *o,
+		 struct addr *bound, struct net_error *e)
 {
 	struct addr list[ADDR_MAX];
 	int fd = -1;
@@ -143,7 +148,7 @@ int sock_serve(const char *host, uint16_t port, int family, const struct sock_op
 	for (int i = 0; i < (everywhere ? 2 : 1) && fd < 0; i++) {
 		int n = addr_resolve(host, port, families[i], list, COUNT_OF(list), e);
 		for (int k = 0; k < n && fd < 0; k++)
-			fd = sock_listen(&list[k], everywhere, o, e);
+			fd = open(&list[k], everywhere, o, e);
 		if (fd < 0 && e->sys == EADDRINUSE)
 			break; /* another family would hide that somebody has the port */
 	}
@@ -154,7 +159,60 @@ int sock_serve(const char *host, uint16_t port, int family, const struct sock_op
 	return fd;
 }
 
+int sock_serve(const char *host, uint16_t port, int family, const struct sock_options *o, struct addr *bound,
+	       struct net_error *e)
+{
+	return serve(sock_listen, host, port, family, o, bound, e);
+}
+
 /* --- connecting -------------------------------------------------------------------------------------------------- */
+
+static int bind_from(int fd, const struct addr *from, struct net_error *e)
+{
+	char text[ADDR_TEXT];
+	int on = 1;
+	/* WHY: a port taken here would be taken for every destination; left to connect, it is for this one alone (ip(7)). */
+	if (addr_port(from) == 0)
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, &from->u.sa, from->len) == 0 ? 0 : net_fail(e, "bind", addr_text(from, text));
+}
+
+int sock_connect_begin(const struct addr *to, const struct addr *from, const struct sock_options *o,
+		       struct net_error *e)
+{
+	char text[ADDR_TEXT];
+	addr_text(to, text);
+	int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return net_fail(e, "socket", text);
+	if (sock_set(fd, o, e) < 0 || (from != NULL && bind_from(fd, from, e) < 0))
+		return give_up(fd);
+	if (connect(fd, &to->u.sa, to->len) < 0 && errno != EINPROGRESS) {
+		net_fail(e, "connect", text);
+		return give_up(fd);
+	}
+	tracef("connect(%d, %s)", fd, text);
+	return fd;
+}
+
+static bool is_connected_to_itself(int fd)
+{
+	struct addr here, there;
+	return addr_of_socket(fd, &here) == 0 && addr_of_peer(fd, &there) == 0 && addr_equal(&here, &there);
+}
+
+int sock_connect_result(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -1;
+	if (error == 0 && is_connected_to_itself(fd))
+		error = ECONNREFUSED;
+	tracef("connect(%d): %s", fd, error == 0 ? "connected" : errno_name(error));
+	errno = error;
+	return error == 0 ? 0 : -1;
+}
 
 /* Until fd is writable: 0, or -1 with ETIMEDOUT, ECANCELED or the reason why it cannot be waited for. */
 static int wait_writable(int fd, const struct io_until *until)
@@ -171,59 +229,24 @@ static int wait_writable(int fd, const struct io_until *until)
 	}
 }
 
-static bool is_connected_to_itself(int fd)
-{
-	struct addr here, there;
-	return addr_of_socket(fd, &here) == 0 && addr_of_peer(fd, &there) == 0 && addr_equal(&here, &there);
-}
-
-/* connect(2) on a non-blocking socket, so that a deadline can end it; then blocking again. 0, or -1 with errno. */
-static int connect_until(int fd, const struct addr *to, const struct io_until *until)
+static int make_blocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -1;
-	int rc = connect(fd, &to->u.sa, to->len);
-	if (rc < 0 && errno == EINPROGRESS) {
-		int error = 0;
-		socklen_t len = sizeof(error);
-		if (wait_writable(fd, until) < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-			return -1;
-		errno = error;
-		rc = error == 0 ? 0 : -1;
-	}
-	if (rc < 0)
-		return -1;
-	if (is_connected_to_itself(fd)) {
-		errno = ECONNREFUSED;
-		return -1;
-	}
-	return fcntl(fd, F_SETFL, flags);
+	return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 static int connect_one(const struct addr *to, const struct addr *from, const struct sock_options *o,
 		       const struct io_until *until, struct net_error *e)
 {
 	char text[ADDR_TEXT];
-	addr_text(to, text);
-	int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = sock_connect_begin(to, from, o, e);
 	if (fd < 0)
-		return net_fail(e, "socket", text);
-	if (sock_set(fd, o, e) < 0)
-		return give_up(fd);
-	if (from != NULL && bind(fd, &from->u.sa, from->len) < 0) {
-		net_fail(e, "bind", addr_text(from, text));
-		return give_up(fd);
-	}
-	int rc = connect_until(fd, to, until);
-	tracef("connect(%d, %s) = %d", fd, text, rc);
-	if (rc == 0)
+		return -1;
+	if (wait_writable(fd, until) == 0 && sock_connect_result(fd) == 0 && make_blocking(fd) == 0)
 		return fd;
-	net_fail(e, "connect", text);
-	/* WHY abort: if this is a connection to itself, a plain close would leave it in TIME-WAIT on the server's port. */
-	int saved = errno;
+	net_fail(e, "connect", addr_text(to, text));
 	sock_abort(fd);
-	errno = saved;
+	errno = e->sys;
 	return -1;
 }
 
@@ -245,6 +268,74 @@ int sock_connect(const struct addr *list, size_t n, const struct addr *from, con
 		tried = true;
 		if (last.sys == ECANCELED)
 			break;
+	}
+	if (tried) {
+		*e = last;
+		return -1;
+	}
+	errno = EAFNOSUPPORT;
+	return net_fail(e, "connect", "no address of the wanted family");
+}
+
+/* --- UDP --------------------------------------------------------------------------------------------------------- */
+
+static int open_udp(const struct addr *where, bool both_families, const struct sock_options *o, struct net_error *e)
+{
+	(void)o;
+	char text[ADDR_TEXT];
+	addr_text(where, text);
+	int fd = socket(where->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return net_fail(e, "socket", text);
+	/* WHY no SO_REUSEADDR: there is no TIME-WAIT to get past, and two servers that set it share the port: the later one
+	 * takes every datagram, and neither is told (socket(7)). */
+	int only_v6 = !both_families;
+	if (where->u.sa.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6));
+	if (bind(fd, &where->u.sa, where->len) < 0) {
+		net_fail(e, "bind", text);
+		return give_up(fd);
+	}
+	tracef("bind(%d, %s) (udp)", fd, text);
+	return fd;
+}
+
+int sock_serve_udp(const char *host, uint16_t port, int family, struct addr *bound, struct net_error *e)
+{
+	return serve(open_udp, host, port, family, NULL, bound, e);
+}
+
+static int connect_udp(const struct addr *to, const struct addr *from, struct net_error *e)
+{
+	char text[ADDR_TEXT];
+	int fd = socket(to->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return net_fail(e, "socket", addr_text(to, text));
+	if (from != NULL && bind(fd, &from->u.sa, from->len) < 0) {
+		net_fail(e, "bind", addr_text(from, text));
+		return give_up(fd);
+	}
+	int rc = connect(fd, &to->u.sa, to->len);
+	tracef("connect(%d, %s) (udp) = %d", fd, addr_text(to, text), rc);
+	if (rc == 0 && !is_connected_to_itself(fd))
+		return fd;
+	if (rc == 0)
+		errno = ECONNREFUSED;
+	net_fail(e, "connect", text);
+	return give_up(fd);
+}
+
+int sock_connect_udp(const struct addr *list, size_t n, const struct addr *from, struct net_error *e)
+{
+	struct net_error last;
+	bool tried = false;
+	for (size_t i = 0; i < n; i++) {
+		if (from != NULL && from->u.sa.sa_family != list[i].u.sa.sa_family)
+			continue;
+		int fd = connect_udp(&list[i], from, &last);
+		if (fd >= 0)
+			return fd;
+		tried = true;
 	}
 	if (tried) {
 		*e = last;

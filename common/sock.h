@@ -1,6 +1,7 @@
-/* sock.h - making TCP sockets: listen, connect with a deadline, and the options. Layer 2.
+/* sock.h - making TCP sockets: listen, connect with a deadline, and the options; and UDP sockets. Layer 2.
  *
- * Descriptors are close-on-exec and blocking. A function that makes one gives it to the caller, who closes it. */
+ * Descriptors are close-on-exec, and blocking where nothing else is said. A function that makes one gives it to the caller,
+ * who closes it. */
 #ifndef TCPLAB_SOCK_H
 #define TCPLAB_SOCK_H
 
@@ -21,6 +22,7 @@ struct sock_options {
 	const char *congestion;     /* TCP_CONGESTION, for example "reno" */
 	bool nodelay;               /* TCP_NODELAY */
 	bool cork;                  /* TCP_CORK: hold back part-filled segments, up to 200 ms (tcp(7)) */
+	bool reuse_port;            /* SO_REUSEPORT: several listeners on one port, the kernel deals connections out */
 	bool keepalive;             /* a vanished peer is noticed after about 25 s of silence */
 };
 
@@ -44,10 +46,32 @@ MUST_USE int sock_serve(const char *host, uint16_t port, int family, const struc
 MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *from, const struct sock_options *o,
 			  const struct io_until *until, struct net_error *e);
 
+/* The two halves of a connection, for a loop that does not wait (connector.h); sock_connect is made of them.
+ *
+ * begin: a fresh socket, its options, bind to `from` unless that is NULL, and connect(2). Never blocks. A descriptor, here
+ * a non-blocking one, on its way; or -1 with *e.
+ * result: once the descriptor is writable, what became of it. 0, or -1 with errno; a connection to itself is
+ * ECONNREFUSED. Then end it with sock_abort: a plain close would leave TIME-WAIT on the port of a server to come. */
+MUST_USE int sock_connect_begin(const struct addr *to, const struct addr *from, const struct sock_options *o,
+				struct net_error *e);
+MUST_USE int sock_connect_result(int fd);
+
 /* How many bytes the send buffer may hold now, as the kernel accounts them (SO_SNDBUF); 0 unknown. */
 uint64_t sock_send_buffer(int fd);
 
 /* SO_LINGER with time 0, then close: the peer sees a reset, unsent bytes are dropped (socket(7)). Takes fd. */
 void sock_abort(int fd);
+
+/* --- UDP --------------------------------------------------------------------------------------------------------- */
+
+/* A UDP socket bound as sock_serve binds, on one dual-stack socket where that is possible; but a port belongs to one
+ * server alone (no SO_REUSEADDR). Resolves, so it BLOCKS. A descriptor, or -1 with *e (EADDRINUSE: somebody has it). */
+MUST_USE int sock_serve_udp(const char *host, uint16_t port, int family, struct addr *bound, struct net_error *e);
+
+/* A UDP socket connected to the first of n addresses to which there is a route. Nothing is sent, so this does not tell
+ * whether anybody is there; but from then on a later send or recv hears it when nobody is (ECONNREFUSED, an ICMP port
+ * unreachable; udp(7)), and what others send is not received. `from`, the connection to itself and *e as for
+ * sock_connect. A descriptor, or -1 with *e of the last attempt. */
+MUST_USE int sock_connect_udp(const struct addr *list, size_t n, const struct addr *from, struct net_error *e);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include "args.h"
 #include "diag.h"
-#include "json.h"
+#include "record.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,9 +134,7 @@ static const char *or_null(const char *text)
 static void print_probe(const struct probe *p)
 {
 	struct json j;
-	json_begin(&j, stdout);
-	json_str(&j, "schema", "tcplab.doctor/1");
-	json_str(&j, "record", "probe");
+	record_begin(&j, "probe");
 	json_str(&j, "name", p->name);
 	json_bool(&j, "ok", p->ok);
 	json_str(&j, "value", or_null(p->value));
@@ -150,9 +148,7 @@ static void print_total(const struct report *r, const struct tier *tiers)
 	for (size_t i = 0; i < r->n; i++)
 		ok += r->probe[i].ok;
 	struct json j;
-	json_begin(&j, stdout);
-	json_str(&j, "schema", "tcplab.doctor/1");
-	json_str(&j, "record", "total");
+	record_begin(&j, "total");
 	json_u64(&j, "probes", r->n);
 	json_u64(&j, "ok", ok);
 	json_u64(&j, "absent", r->n - ok);

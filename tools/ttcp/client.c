@@ -10,6 +10,7 @@
 #include "diag.h"
 #include "mem.h"
 #include "prng.h"
+#include "record.h"
 #include "sig.h"
 #include "wire.h"
 
@@ -410,7 +411,7 @@ int client_run(const struct options *o)
 		run_go(&r);
 	}
 	if (run_failed(&r)) {
-		report_error(o, &r.error);
+		record_error(o->json, &r.error);
 		status = 1;
 	} else if (!report_total(&r)) {
 		status = 3;

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "mem.h"
 #include "meter.h"
+#include "record.h"
 #include "sig.h"
 #include "units.h"
 
@@ -18,14 +19,6 @@
 #include <time.h>
 
 static const char *const mode_names[] = { "ack", "stream", "raw" };
-static const char SCHEMA[] = "tcplab.ttcp/1";
-
-void record_begin(struct json *j, const char *record)
-{
-	json_begin(j, stdout);
-	json_str(j, "schema", SCHEMA);
-	json_str(j, "record", record);
-}
 
 /* --- the summary ------------------------------------------------------------------------------------------------- */
 
@@ -235,21 +228,6 @@ void report_start(const struct run *r)
 	json_bool(&j, "bidir", o->bidir);
 	json_bool(&j, "verify", o->verify);
 	json_i64(&j, "started_real_ns", clk_real_ns());
-	json_end(&j);
-}
-
-void report_error(const struct options *o, const struct net_error *e)
-{
-	char text[NET_ERROR_TEXT];
-	warnf("%s", net_error_text(e, text));
-	if (!o->json)
-		return;
-	struct json j;
-	record_begin(&j, "error");
-	json_str(&j, "op", e->op);
-	json_str(&j, "object", e->object);
-	json_str(&j, "errno", net_error_symbol(e));
-	json_str(&j, "message", net_error_reason(e));
 	json_end(&j);
 }
 

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "diag.h"
 #include "mem.h"
+#include "record.h"
 #include "sig.h"
 #include "wire.h"
 
@@ -423,7 +424,7 @@ int server_run(const struct options *o)
 	char where[ADDR_TEXT];
 	s->listen_fd = sock_serve(o->bind, (uint16_t)o->port, family, &o->socket, &bound, &e);
 	if (s->listen_fd < 0) {
-		report_error(o, &e);
+		record_error(o->json, &e);
 		free(s);
 		return 1;
 	}

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "diag.h"
 #include "mem.h"
+#include "record.h"
 #include "sig.h"
 #include "svg.h"
 #include "termchart.h"
@@ -88,7 +89,7 @@ static int measure(struct sweep *s, const struct plan *common, struct cell *c)
 	if (rc == 0)
 		run_go(&r);
 	if (run_failed(&r)) {
-		report_error(s->o, &r.error);
+		record_error(s->o->json, &r.error);
 		rc = -1;
 	} else {
 		struct summary both[2];

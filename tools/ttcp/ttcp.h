@@ -248,11 +248,9 @@ struct interval *interval_start(const struct run *r);
 void interval_tick(struct interval *v, const struct run *r);
 void interval_free(struct interval *v);
 
-void record_begin(struct json *j, const char *record); /* {"schema":...,"record":... */
 void json_or_null(struct json *j, const char *key, bool known, uint64_t value);
 void report_start(const struct run *r);
 bool report_total(const struct run *r); /* false: a verified byte was wrong */
-void report_error(const struct options *o, const struct net_error *e);
 void report_summary(const struct summary *s);
 void report_json_summary(struct json *j, const struct summary *s);
 

@@ -1,0 +1,154 @@
+#include "acceptor.h"
+
+#include "clock.h"
+#include "diag.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int open_reserve(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static bool has_room(const struct acceptor *a)
+{
+	return a->max_live == 0 || a->live < a->max_live;
+}
+
+static void update_want(struct acceptor *a)
+{
+	if (watch_is_started(&a->watch))
+		watch_want(&a->watch, has_room(a) && !timer_is_armed(&a->pause) ? WATCH_READ : 0);
+}
+
+static void on_pause_over(struct timer *t)
+{
+	update_want(CONTAINER_OF(t, struct acceptor, pause));
+}
+
+static void pause_accepting(struct acceptor *a, const char *why, uint64_t shed)
+{
+	struct reactor *r = a->watch.r;
+	uint64_t now_ns = reactor_now_ns(r);
+	if (a->logged_ns == 0 || now_ns - a->logged_ns >= NS_PER_S) {
+		a->logged_ns = now_ns;
+		warnf("accept: %s: %u connections stand, %llu were closed at once; trying again in %d ms", why, a->live,
+		      (unsigned long long)shed, ACCEPTOR_PAUSE_NS / NS_PER_MS);
+	}
+	reactor_timer_start(r, &a->pause, now_ns + ACCEPTOR_PAUSE_NS, on_pause_over);
+}
+
+/* With the reserve given up, each waiting connection can be taken and closed: its peer learns at once that it is not
+ * served. LIMIT: with several threads another one may take the freed number first; then only the pause is left. */
+static void shed(struct acceptor *a)
+{
+	uint64_t n = 0;
+	if (a->reserve_fd >= 0)
+		close(a->reserve_fd);
+	for (int fd; n < ACCEPTOR_BATCH && (fd = accept4(a->watch.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; n++)
+		close(fd);
+	a->reserve_fd = open_reserve();
+	a->shed += n;
+	pause_accepting(a, "no descriptor left (EMFILE)", n);
+}
+
+/* Whether to go on with this batch. */
+static bool take_error(struct acceptor *a, int err)
+{
+	switch (err) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+		shed(a);
+		return false;
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pause_accepting(a, errno_name(err), 0);
+		return false;
+	case EBADF:
+	case EINVAL:
+	case ENOTSOCK:
+	case EOPNOTSUPP:
+		assert(!"acceptor: not a listening socket");
+		return false;
+	default: /* ECONNABORTED, EPROTO, EINTR, and what accept(2) passes on of the network: it concerns one connection */
+		return true;
+	}
+}
+
+/* A descriptor that this loop cannot watch (select ends at FD_SETSIZE). */
+static void refuse_number(struct acceptor *a, int fd)
+{
+	close(fd);
+	a->shed++;
+	pause_accepting(a, "descriptor beyond what the loop can watch (ERANGE)", 1);
+}
+
+static bool on_readable(struct watch *w, unsigned events)
+{
+	(void)events;
+	struct acceptor *a = CONTAINER_OF(w, struct acceptor, watch);
+	int limit = reactor_fd_limit(w->r);
+	uint64_t before = a->accepted + a->shed;
+	for (int i = 0; i < ACCEPTOR_BATCH && has_room(a) && watch_is_started(w); i++) {
+		struct addr peer = { .len = sizeof(peer.u) };
+		int fd = accept4(w->fd, &peer.u.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (!take_error(a, errno))
+				break;
+			continue;
+		}
+		if (fd >= limit) {
+			refuse_number(a, fd);
+			break;
+		}
+		if (diag_trace)
+			tracef("accept4(%d) = %d", w->fd, fd);
+		a->accepted++;
+		a->live++;
+		a->on_accept(a, fd, &peer);
+	}
+	update_want(a);
+	return a->accepted + a->shed != before || timer_is_armed(&a->pause);
+}
+
+int acceptor_start(struct acceptor *a, struct reactor *r, int listen_fd, unsigned max_live, accept_fn *fn)
+{
+	*a = (struct acceptor){ .on_accept = fn, .max_live = max_live };
+	int flags = fcntl(listen_fd, F_GETFL);
+	if (flags < 0 || fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -1;
+	a->reserve_fd = open_reserve();
+	if (a->reserve_fd < 0)
+		return -1;
+	if (watch_start(&a->watch, r, listen_fd, WATCH_READ, on_readable) < 0) {
+		int saved = errno;
+		close(a->reserve_fd);
+		errno = saved;
+		return -1;
+	}
+	return 0;
+}
+
+void acceptor_release(struct acceptor *a)
+{
+	assert(a->live > 0);
+	a->live--;
+	update_want(a);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+	if (!watch_is_started(&a->watch))
+		return;
+	reactor_timer_stop(a->watch.r, &a->pause);
+	watch_stop(&a->watch);
+	if (a->reserve_fd >= 0)
+		close(a->reserve_fd);
+	a->reserve_fd = -1;
+}

@@ -1,0 +1,300 @@
+#include "connector.h"
+
+#include "clock.h"
+#include "mem.h"
+#include "prng.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+
+/* One address and, while its watch is started, the socket that tries it. */
+struct attempt {
+	struct watch watch;
+	struct race *race;
+	struct addr to;
+};
+
+/* What a connector has while it is busy. Exactly one of these leads on: `begin` is queued, a name is being resolved, or
+ * an attempt is on its way. */
+struct race {
+	struct connector *owner;
+	struct reactor *r;
+	const struct connect_to *to;
+	struct deferred begin;
+	struct timer stagger, deadline;
+	struct workpool *pool; /* of `lookup` */
+	struct lookup *lookup; /* NULL: nothing is being resolved */
+	struct attempt *attempts;
+	size_t n, next, n_open; /* attempts; the next to start; those on their way */
+	struct net_error error; /* of the last one that failed */
+};
+
+/* A name on its way through the pool. It outlives a race that is cancelled, and so it owns all that it needs. */
+struct lookup {
+	struct work work;
+	struct race *race; /* for the loop's thread only */
+	char *host;
+	uint16_t port;
+	int family;
+	struct addr found[ADDR_MAX];
+	int n;
+	struct net_error error;
+};
+
+static bool on_event(struct watch *w, unsigned events);
+
+/* --- the end ----------------------------------------------------------------------------------------------------- */
+
+static void free_lookup(struct lookup *l)
+{
+	free(l->host);
+	free(l);
+}
+
+/* The socket of an attempt that is on its way; it is the caller's now. */
+static int take_socket(struct attempt *a)
+{
+	int fd = a->watch.fd;
+	watch_stop(&a->watch);
+	a->race->n_open--;
+	return fd;
+}
+
+/* WHY abort and not close: nothing was sent, so nothing is lost, and no TIME-WAIT is left behind. */
+static void close_attempts(struct race *race)
+{
+	for (size_t i = 0; i < race->next; i++)
+		if (watch_is_started(&race->attempts[i].watch))
+			sock_abort(take_socket(&race->attempts[i]));
+}
+
+void connector_cancel(struct connector *c)
+{
+	struct race *race = c->race;
+	if (race == NULL)
+		return;
+	c->race = NULL;
+	deferred_cancel(&race->begin);
+	reactor_timer_stop(race->r, &race->stagger);
+	reactor_timer_stop(race->r, &race->deadline);
+	if (race->lookup != NULL && workpool_cancel(race->pool, &race->lookup->work))
+		free_lookup(race->lookup);
+	close_attempts(race);
+	free(race->attempts);
+	free(race);
+}
+
+/* The race is over and gone. fd, or -1 with race->error. */
+static void finish(struct race *race, int fd)
+{
+	struct connector *c = race->owner;
+	struct net_error error = race->error;
+	connector_cancel(c);
+	c->on_result(c, fd, fd >= 0 ? NULL : &error);
+}
+
+/* --- attempts ---------------------------------------------------------------------------------------------------- */
+
+/* Whether it is on its way. */
+static bool start_attempt(struct race *race, struct attempt *a)
+{
+	char text[ADDR_TEXT];
+	int fd = sock_connect_begin(&a->to, race->to->from, &race->to->options, &race->error);
+	if (fd < 0)
+		return false;
+	if (watch_start(&a->watch, race->r, fd, WATCH_WRITE, on_event) < 0) {
+		net_fail(&race->error, "watch", addr_text(&a->to, text));
+		sock_abort(fd);
+		return false;
+	}
+	race->n_open++;
+	return true;
+}
+
+static void on_stagger(struct timer *t);
+
+/* Starts the next attempt; those that fail at once are passed. Without any left, and none on its way, this is the end: the
+ * caller must not touch the race any more. */
+static void go_on(struct race *race)
+{
+	reactor_timer_stop(race->r, &race->stagger);
+	bool started = false;
+	while (!started && race->next < race->n)
+		started = start_attempt(race, &race->attempts[race->next++]);
+	if (race->n_open == 0)
+		finish(race, -1);
+	else if (race->next < race->n)
+		reactor_timer_start(race->r, &race->stagger, reactor_now_ns(race->r) + CONNECTOR_STAGGER_NS, on_stagger);
+}
+
+static void on_stagger(struct timer *t)
+{
+	go_on(CONTAINER_OF(t, struct race, stagger));
+}
+
+static bool on_event(struct watch *w, unsigned events)
+{
+	(void)events;
+	struct attempt *a = CONTAINER_OF(w, struct attempt, watch);
+	struct race *race = a->race;
+	char text[ADDR_TEXT];
+	int rc = sock_connect_result(w->fd);
+	if (rc < 0)
+		net_fail(&race->error, "connect", addr_text(&a->to, text));
+	int fd = take_socket(a);
+	if (rc == 0) {
+		finish(race, fd);
+		return true;
+	}
+	sock_abort(fd);
+	go_on(race);
+	return true;
+}
+
+static void on_deadline(struct timer *t)
+{
+	struct race *race = CONTAINER_OF(t, struct race, deadline);
+	char text[ADDR_TEXT];
+	size_t latest = race->next > 0 ? race->next - 1 : 0;
+	errno = ETIMEDOUT;
+	if (race->lookup != NULL)
+		net_fail(&race->error, "resolve", race->to->host);
+	else if (race->n > 0)
+		net_fail(&race->error, "connect", addr_text(&race->attempts[latest].to, text));
+	finish(race, -1); /* without any address the error is there already */
+}
+
+/* --- the list ---------------------------------------------------------------------------------------------------- */
+
+static int family_of(const struct addr *a)
+{
+	return a->u.sa.sa_family;
+}
+
+/* The next address at or after *at whose family is the wanted one, or is not. NULL: no more. */
+static const struct addr *next_of(const struct addr *list, size_t n, size_t *at, int family, bool is_wanted)
+{
+	while (*at < n) {
+		const struct addr *a = &list[(*at)++];
+		if ((family_of(a) == family) == is_wanted)
+			return a;
+	}
+	return NULL;
+}
+
+static void append(struct race *race, const struct addr *to)
+{
+	const struct addr *from = race->to->from;
+	if (to != NULL && (from == NULL || family_of(from) == family_of(to)))
+		race->attempts[race->n++] = (struct attempt){ .race = race, .to = *to };
+}
+
+/* In the order of RFC 8305 4: one of the first address's family, one of the other, and so on; within a family as given. */
+static void set_list(struct race *race, const struct addr *list, size_t n)
+{
+	race->attempts = xcalloc(n, sizeof(*race->attempts));
+	for (size_t i = 0, this = 0, other = 0; i < n; i++) {
+		append(race, next_of(list, n, &this, family_of(&list[0]), true));
+		append(race, next_of(list, n, &other, family_of(&list[0]), false));
+	}
+	if (race->n == 0) {
+		errno = EAFNOSUPPORT;
+		net_fail(&race->error, "connect", "no address of the wanted family");
+	}
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------- */
+
+static void run_lookup(struct work *w)
+{
+	struct lookup *l = CONTAINER_OF(w, struct lookup, work);
+	l->n = addr_resolve(l->host, l->port, l->family, l->found, COUNT_OF(l->found), &l->error);
+}
+
+static void on_looked_up(struct work *w)
+{
+	struct lookup *l = CONTAINER_OF(w, struct lookup, work);
+	struct race *race = l->race;
+	race->lookup = NULL;
+	if (l->n < 0)
+		race->error = l->error;
+	else
+		set_list(race, l->found, (size_t)l->n);
+	free_lookup(l);
+	go_on(race);
+}
+
+static void drop_lookup(struct work *w)
+{
+	free_lookup(CONTAINER_OF(w, struct lookup, work));
+}
+
+/* Whether the pool has taken it; otherwise race->error says why not. */
+static bool start_lookup(struct race *race)
+{
+	const struct connect_to *to = race->to;
+	struct lookup *l = xcalloc(1, sizeof(*l));
+	*l = (struct lookup){ .race = race, .host = xstrdup(to->host), .port = to->port, .family = to->family };
+	if (workpool_submit(race->pool, &l->work, run_lookup, on_looked_up, drop_lookup) < 0) {
+		net_fail(&race->error, "resolve", to->host);
+		free_lookup(l);
+		return false;
+	}
+	race->lookup = l;
+	return true;
+}
+
+/* --- the start --------------------------------------------------------------------------------------------------- */
+
+static void on_begin(struct deferred *d)
+{
+	go_on(CONTAINER_OF(d, struct race, begin));
+}
+
+static struct race *start_race(struct connector *c, struct reactor *r, const struct connect_to *to, connect_fn *fn)
+{
+	assert(c->race == NULL);
+	struct race *race = xcalloc(1, sizeof(*race));
+	*race = (struct race){ .owner = c, .r = r, .to = to };
+	*c = (struct connector){ .race = race, .on_result = fn };
+	if (to->deadline_ns != CLK_NEVER)
+		reactor_timer_start(r, &race->deadline, to->deadline_ns, on_deadline);
+	return race;
+}
+
+void connector_start(struct connector *c, struct reactor *r, struct workpool *pool, const struct connect_to *to,
+		     connect_fn *fn)
+{
+	struct race *race = start_race(c, r, to, fn);
+	struct addr literal;
+	race->pool = pool;
+	if (addr_literal(to->host, to->port, to->family, &literal, &race->error) == 0)
+		set_list(race, &literal, 1);
+	else if (pool != NULL && start_lookup(race))
+		return;
+	reactor_defer(r, &race->begin, on_begin);
+}
+
+void connector_start_list(struct connector *c, struct reactor *r, const struct addr *list, size_t n,
+			  const struct connect_to *to, connect_fn *fn)
+{
+	struct race *race = start_race(c, r, to, fn);
+	set_list(race, list, n);
+	reactor_defer(r, &race->begin, on_begin);
+}
+
+/* --- trying again ------------------------------------------------------------------------------------------------ */
+
+uint64_t backoff_next_ns(struct backoff *b)
+{
+	uint64_t most_ns = b->first_ns;
+	for (unsigned i = 0; i < b->tries && most_ns < b->most_ns; i++)
+		most_ns = most_ns <= UINT64_MAX / 2 ? most_ns * 2 : UINT64_MAX;
+	if (most_ns > b->most_ns)
+		most_ns = b->most_ns;
+	b->tries++;
+	uint64_t word = prng_word(b->seed, b->drawn++);
+	return most_ns > 0 ? word % most_ns : 0;
+}
