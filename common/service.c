@@ -296,39 +296,59 @@ static void json_udp(struct json *j, const struct service_run *run, const struct
 	json_u64(j, "udp_refused_long", u->refused_long);
 }
 
+/* What the total says, in either form. */
+struct total {
+	struct tally tally;
+	uint64_t bytes, took_ns;
+	double rate_Bps;
+	const struct udp *udp;
+};
+
+static void json_total(struct service_run *run, const struct total *t)
+{
+	struct json j;
+	record_begin(&j, "total");
+	json_str(&j, "role", run->is_server ? "server" : "client");
+	json_u64(&j, "bytes", t->bytes);
+	json_u64(&j, "elapsed_ns", t->took_ns);
+	json_f64(&j, "rate_Bps", t->rate_Bps);
+	json_u64(&j, "connections", t->tally.connections);
+	json_u64(&j, "failed", t->tally.failed);
+	json_u64(&j, "bytes_in", t->tally.bytes_in);
+	json_u64(&j, "bytes_out", t->tally.bytes_out);
+	json_udp(&j, run, t->udp);
+	if (run->what->report != NULL)
+		run->what->report(run, &j);
+	json_end(&j);
+}
+
+static void print_total(const struct service_run *run, const struct total *t)
+{
+	char size[UNITS_TEXT], time[UNITS_TEXT], rate[UNITS_TEXT];
+	if (run->what->speaks_itself && !run->is_server)
+		return;
+	printf("%s in %s: %s (%.1f MiB/s), %llu connection%s", units_size(size, t->bytes), units_duration(time, t->took_ns),
+	       units_rate(rate, t->rate_Bps), t->rate_Bps / 1048576, (unsigned long long)t->tally.connections,
+	       t->tally.connections == 1 ? "" : "s");
+	if (t->tally.failed > 0)
+		printf(", %llu ended by an error", (unsigned long long)t->tally.failed);
+	if (t->udp->received > 0)
+		printf("; UDP: %llu questions, %llu answers", (unsigned long long)t->udp->received,
+		       (unsigned long long)t->udp->answered);
+	printf("\n");
+}
+
 static void report_total(struct service_run *run)
 {
-	struct tally t = sum_tallies(run);
-	uint64_t bytes = counted(run, &t), took_ns = service_elapsed_ns(run);
-	double rate_Bps = (double)bytes * 1e9 / (double)took_ns;
-	const struct part *first = service_station(run, 0)->part;
-	struct json j;
+	struct total t = { .tally = sum_tallies(run), .took_ns = service_elapsed_ns(run) };
+	t.bytes = counted(run, &t.tally);
+	t.rate_Bps = (double)t.bytes * 1e9 / (double)t.took_ns;
+	t.udp = &((struct part *)service_station(run, 0)->part)->udp;
 	if (run->o->json) {
-		record_begin(&j, "total");
-		json_str(&j, "role", run->is_server ? "server" : "client");
-		json_u64(&j, "bytes", bytes);
-		json_u64(&j, "elapsed_ns", took_ns);
-		json_f64(&j, "rate_Bps", rate_Bps);
-		json_u64(&j, "connections", t.connections);
-		json_u64(&j, "failed", t.failed);
-		json_u64(&j, "bytes_in", t.bytes_in);
-		json_u64(&j, "bytes_out", t.bytes_out);
-		json_udp(&j, run, &first->udp);
-		if (run->what->report != NULL)
-			run->what->report(run, &j);
-		json_end(&j);
+		json_total(run, &t);
 		return;
 	}
-	char size[UNITS_TEXT], time[UNITS_TEXT], rate[UNITS_TEXT];
-	printf("%s in %s: %s (%.1f MiB/s), %llu connection%s", units_size(size, bytes), units_duration(time, took_ns),
-	       units_rate(rate, rate_Bps), rate_Bps / 1048576, (unsigned long long)t.connections,
-	       t.connections == 1 ? "" : "s");
-	if (t.failed > 0)
-		printf(", %llu ended by an error", (unsigned long long)t.failed);
-	if (first->udp.received > 0)
-		printf("; UDP: %llu questions, %llu answers", (unsigned long long)first->udp.received,
-		       (unsigned long long)first->udp.answered);
-	printf("\n");
+	print_total(run, &t);
 	if (run->what->report != NULL)
 		run->what->report(run, NULL);
 }
@@ -443,7 +463,7 @@ static void adopt(struct reactor *r, unsigned i, void *arg)
 		close(fd);
 		return;
 	}
-	struct session *s = session_open(&ss->station, fd, what->server, what->session_len);
+	struct session *s = session_open(&ss->station, fd, what->server, what->server_len);
 	if (s == NULL) {
 		warnf_errno("a connection cannot be watched");
 		release_one(ss);
@@ -665,7 +685,7 @@ static void on_connected(struct connector *c, int fd, const struct net_error *e)
 		fail(run, 1, e);
 		return;
 	}
-	struct session *s = session_open(&ss->station, fd, run->what->client, run->what->session_len);
+	struct session *s = session_open(&ss->station, fd, run->what->client, run->what->client_len);
 	if (s == NULL) {
 		struct net_error why;
 		net_fail(&why, "watch", "connection");
@@ -770,8 +790,10 @@ const char *service_check(struct service_options *o, char **operands)
 	return host;
 }
 
-void service_limit_time(struct service_options *o)
+void service_check_limits(struct service_options *o, bool server_takes_bytes)
 {
+	if (o->server && o->bytes != 0 && !server_takes_bytes)
+		args_misuse("--bytes is for a client");
 	if (!o->server && o->bytes == 0 && o->time_ns == 0)
-		o->time_ns = 10 * (uint64_t)NS_PER_S;
+		o->time_ns = UINT64_C(10) * NS_PER_S;
 }

@@ -79,9 +79,11 @@ struct service_run;
 /* What a tool is; constant. */
 struct service {
 	const char *name;
-	size_t session_len, station_len; /* what a tool keeps for each, struct session and struct service_station at the front */
+	/* What a tool keeps for a connection and for a loop, with struct session and struct service_station at the front. */
+	size_t server_len, client_len, station_len;
 	bool server_counts_in, client_counts_out; /* which direction is "bytes"; false: server out, client in */
 	bool stops_at_time; /* what happens after --time is over does not count */
+	bool speaks_itself; /* the client prints what it has to say: no line about bytes and rate */
 
 	const struct conn_ops *server;
 	void (*on_accept)(struct session *s); /* a client is there */
@@ -110,8 +112,8 @@ int service_connect(const struct service *what, const struct service_options *o,
  * for a server. */
 const char *service_check(struct service_options *o, char **operands);
 
-/* A client of an endless service that was given neither --bytes nor --time stops after 10 s. */
-void service_limit_time(struct service_options *o);
+/* For a service without an end: a client that was given neither --bytes nor --time stops after 10 s. */
+void service_check_limits(struct service_options *o, bool server_takes_bytes);
 
 int service_family(const struct service_options *o); /* AF_UNSPEC, AF_INET, AF_INET6 */
 

@@ -114,6 +114,11 @@ static uint64_t allowance(const struct flow *f)
 	return end > f->offset ? end - f->offset : 0;
 }
 
+static bool has_stalled(const struct flow *f)
+{
+	return opt.stall_after != 0 && f->offset >= opt.stall_after;
+}
+
 static void send_more(struct conn *c);
 
 static void on_tick(struct timer *t)
@@ -130,7 +135,7 @@ static void send_more(struct conn *c)
 		f->offset += conn_offer(c, pattern_at(f->dialect, f->offset), n);
 	if (opt.service.bytes != 0 && f->offset >= opt.service.bytes)
 		conn_finish(c);
-	else if (opt.rate_Bps != 0 && n == 0 && f->offset != opt.stall_after)
+	else if (opt.rate_Bps != 0 && n == 0 && !has_stalled(f))
 		reactor_timer_start(c->watch.r, &f->pace, reactor_now_ns(c->watch.r) + TICK_NS, on_tick);
 }
 
@@ -280,7 +285,8 @@ static const char *check(const unsigned char *q, size_t n, const unsigned char *
 
 static const struct service chargen = {
 	.name = "chargen",
-	.session_len = sizeof(struct flow),
+	.server_len = sizeof(struct flow),
+	.client_len = sizeof(struct flow),
 	.station_len = sizeof(struct findings),
 	.server = &server_ops,
 	.on_accept = on_accept,
@@ -345,7 +351,7 @@ int main(int argc, char **argv)
 	const char *host = service_check(&opt.service, argv + first);
 	if (!opt.service.server && (opt.rate_Bps != 0 || opt.stall_after != 0))
 		args_misuse("--rate and --stall-after are for -s");
-	service_limit_time(&opt.service);
+	service_check_limits(&opt.service, true);
 	make_pattern(RFC);
 	make_pattern(COURSE);
 	if (opt.service.server)

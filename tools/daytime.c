@@ -106,13 +106,15 @@ static const char *check(const unsigned char *q, size_t n, const unsigned char *
 
 static const struct service daytime = {
 	.name = "daytime",
-	.session_len = sizeof(struct session),
+	.server_len = sizeof(struct session),
+	.client_len = sizeof(struct session),
 	.station_len = sizeof(struct service_station),
 	.server = &server_ops,
 	.on_accept = on_accept,
 	.answer = answer,
 	.answer_may_exceed = LINE_MAX,
 	.client = &client_ops,
+	.speaks_itself = true,
 };
 
 static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [-u] [options]", NULL };

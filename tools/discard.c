@@ -129,7 +129,8 @@ static size_t ask(unsigned char *q, uint64_t number)
 
 static struct service discard = {
 	.name = "discard",
-	.session_len = sizeof(struct flow),
+	.server_len = sizeof(struct flow),
+	.client_len = sizeof(struct flow),
 	.station_len = sizeof(struct service_station),
 	.server_counts_in = true,
 	.client_counts_out = true,
@@ -188,7 +189,7 @@ int main(int argc, char **argv)
 	const char *host = service_check(&opt.service, argv + first);
 	if (!opt.service.server && opt.rate_Bps != 0)
 		args_misuse("--rate is for -s");
-	service_limit_time(&opt.service);
+	service_check_limits(&opt.service, false);
 	if (opt.rate_Bps != 0)
 		discard.server = &slow_ops;
 	memset(payload, '.', sizeof(payload));

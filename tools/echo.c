@@ -171,7 +171,8 @@ static const char *check(const unsigned char *q, size_t n, const unsigned char *
 
 static const struct service echo = {
 	.name = "echo",
-	.session_len = sizeof(struct flow),
+	.server_len = sizeof(struct session),
+	.client_len = sizeof(struct flow),
 	.station_len = sizeof(struct findings),
 	.server = &server_ops,
 	.on_accept = on_accept,
@@ -233,7 +234,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int first = args_parse(&spec, argc, argv);
 	const char *host = service_check(&opt.service, argv + first);
-	service_limit_time(&opt.service);
+	service_check_limits(&opt.service, false);
 	make_payload();
 	if (opt.service.server)
 		return service_serve(&echo, &opt.service);

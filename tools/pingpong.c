@@ -146,7 +146,8 @@ static void report(struct service_run *run, struct json *j)
 
 static const struct service pingpong = {
 	.name = "pingpong",
-	.session_len = sizeof(struct flow),
+	.server_len = sizeof(struct session),
+	.client_len = sizeof(struct flow),
 	.station_len = sizeof(struct measure),
 	.server = &server_ops,
 	.client = &client_ops,
@@ -201,9 +202,9 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int first = args_parse(&spec, argc, argv);
 	const char *host = service_check(&opt.service, argv + first);
+	service_check_limits(&opt.service, false);
 	if (opt.service.server)
 		return service_serve(&pingpong, &opt.service);
-	service_limit_time(&opt.service);
 	message = xcalloc(1, opt.len);
 	return service_connect(&pingpong, &opt.service, host);
 }

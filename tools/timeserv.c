@@ -184,13 +184,15 @@ static void report_asked(struct json *j)
 
 static const struct service timeserv = {
 	.name = "timeserv",
-	.session_len = sizeof(struct session),
+	.server_len = sizeof(struct session),
+	.client_len = sizeof(struct session),
 	.station_len = sizeof(struct service_station),
 	.server = &server_ops,
 	.on_accept = on_accept,
 	.answer = answer,
 	.answer_may_exceed = WIRE_LEN,
 	.client = &client_ops,
+	.speaks_itself = true,
 	.report = report,
 };
 
