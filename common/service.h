@@ -8,9 +8,7 @@
  *	service_connect   connects; when all connections stand, the clock starts and they all begin at once; the end is --bytes
  *	                  or --time or the server's; or SIGINT
  *
- *	loop 0: signals, interval lines, acceptor      loop 1 ...: a station each
- *	        a station, too                         tallies come by post (loops.h)
- */
+ * How the loops work together is in crew.h. */
 #ifndef TCPLAB_SERVICE_H
 #define TCPLAB_SERVICE_H
 
@@ -74,7 +72,7 @@ struct service_options {
 	{ '\0', "json", ARG_FLAG, &(o).json, .help = "one JSON object a line on standard output" }
 /* clang-format on */
 
-struct service_run;
+struct crew;
 
 /* What a tool is; constant. */
 struct service {
@@ -95,14 +93,14 @@ struct service {
 	void (*on_time)(struct session *s);  /* --time is over: finish in order. NULL: conn_close */
 
 	/* More for the total: figures into j, or text on stdout when j is NULL. May be NULL. */
-	void (*report)(struct service_run *run, struct json *j);
+	void (*report)(struct crew *crew, struct json *j);
 };
 
-/* A station as service.c keeps it. */
+/* A station as it belongs to a crew (crew.h). */
 struct service_station {
 	struct station station;
-	struct service_run *run;
-	void *part; /* the rest belongs to service.c */
+	struct crew *crew;
+	struct part *part;
 };
 
 int service_serve(const struct service *what, const struct service_options *o);
@@ -123,9 +121,9 @@ void service_wrong(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A session cannot do what was asked for: `reason`, a static string, is reported, and the exit status is 1. Ends the session. */
 void service_broken(struct session *s, const char *reason);
 
-/* For `report`: the stations, when all loops are over. */
-struct service_station *service_station(struct service_run *run, unsigned i); /* NULL past the last one */
-bool service_is_server(const struct service_run *run);
-uint64_t service_elapsed_ns(struct service_run *run); /* at least 1 */
+/* For `report`, when all loops are over. */
+struct service_station *crew_station(struct crew *crew, unsigned i); /* NULL past the last one */
+bool crew_is_server(const struct crew *crew);
+uint64_t crew_elapsed_ns(struct crew *crew); /* at least 1 */
 
 #endif

@@ -236,13 +236,13 @@ static const struct conn_ops client_ops = {
 	.on_closed = session_closed,
 };
 
-static void report(struct service_run *run, struct json *j)
+static void report(struct crew *crew, struct json *j)
 {
 	const struct findings *found, *wrong = NULL;
 	enum dialect dialect = AUTO;
-	if (service_is_server(run))
+	if (crew_is_server(crew))
 		return;
-	for (unsigned i = 0; (found = (struct findings *)service_station(run, i)) != NULL; i++) {
+	for (unsigned i = 0; (found = (struct findings *)crew_station(crew, i)) != NULL; i++) {
 		if (found->is_wrong && wrong == NULL)
 			wrong = found;
 		if (found->dialect != AUTO)

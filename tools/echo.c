@@ -142,13 +142,13 @@ static const struct conn_ops client_ops = {
 	.on_closed = session_closed,
 };
 
-static void report(struct service_run *run, struct json *j)
+static void report(struct crew *crew, struct json *j)
 {
 	const struct findings *found;
 	bool is_wrong = false;
-	if (service_is_server(run))
+	if (crew_is_server(crew))
 		return;
-	for (unsigned i = 0; (found = (struct findings *)service_station(run, i)) != NULL; i++)
+	for (unsigned i = 0; (found = (struct findings *)crew_station(crew, i)) != NULL; i++)
 		is_wrong |= found->is_wrong;
 	if (j != NULL)
 		json_bool(j, "verified", !is_wrong);

@@ -111,19 +111,19 @@ static void on_time(struct session *s)
 	measure_of(s)->is_over = true;
 }
 
-static void report(struct service_run *run, struct json *j)
+static void report(struct crew *crew, struct json *j)
 {
 	struct hist all = { 0 };
 	const struct measure *m;
 	uint64_t messages = 0;
-	if (service_is_server(run))
+	if (crew_is_server(crew))
 		return;
-	for (unsigned i = 0; (m = (struct measure *)service_station(run, i)) != NULL; i++) {
+	for (unsigned i = 0; (m = (struct measure *)crew_station(crew, i)) != NULL; i++) {
 		hist_merge(&all, &m->rtt);
 		messages += m->messages;
 	}
 	uint64_t p50 = hist_quantile(&all, 0.5), p99 = hist_quantile(&all, 0.99);
-	double per_s = (double)messages * 1e9 / (double)service_elapsed_ns(run);
+	double per_s = (double)messages * 1e9 / (double)crew_elapsed_ns(crew);
 	if (j != NULL) {
 		json_u64(j, "messages", messages);
 		json_f64(j, "messages_per_s", per_s);

@@ -146,9 +146,9 @@ static void on_client_eof(struct conn *c)
 
 static const struct conn_ops client_ops = { .on_data = on_time_bytes, .on_eof = on_client_eof, .on_closed = session_closed };
 
-static void report(struct service_run *run, struct json *j)
+static void report(struct crew *crew, struct json *j)
 {
-	if (service_is_server(run) || !reading.is_there)
+	if (crew_is_server(crew) || !reading.is_there)
 		return;
 	if (j != NULL)
 		json_reading(j);
