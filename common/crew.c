@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- stations ---------------------------------------------------------------------------------------------------- */
@@ -105,6 +106,47 @@ static uint64_t counted(const struct crew *crew, const struct tally *t)
 {
 	bool out = crew->is_server ? !crew->what->server_counts_in : crew->what->client_counts_out;
 	return out ? t->bytes_out : t->bytes_in;
+}
+
+/* --- sessions ---------------------------------------------------------------------------------------------------- */
+
+/* Only with --verbose, behind what the tool keeps for a session: an idle connection should not pay for it otherwise. */
+struct visit {
+	uint64_t since_ns;
+	char peer[ADDR_TEXT];
+};
+
+static struct visit *visit_of(const struct crew *crew, struct session *s)
+{
+	return (void *)((unsigned char *)s + (crew->is_server ? crew->what->server_len : crew->what->client_len));
+}
+
+struct session *crew_open_session(struct service_station *ss, int fd, const struct conn_ops *ops, size_t len)
+{
+	const struct crew *crew = ss->crew;
+	size_t more = crew->o->verbose ? sizeof(struct visit) : 0;
+	struct session *s = session_open(&ss->station, fd, ops, len + more);
+	if (s == NULL || !crew->o->verbose)
+		return s;
+	struct visit *visit = visit_of(crew, s);
+	struct addr peer;
+	visit->since_ns = reactor_now_ns(ss->station.r);
+	if (addr_of_peer(fd, &peer) == 0)
+		addr_text(&peer, visit->peer);
+	return s;
+}
+
+void crew_log_end(struct service_station *ss, struct session *s, int err)
+{
+	const struct crew *crew = ss->crew;
+	if (!crew->o->verbose)
+		return;
+	const struct visit *visit = visit_of(crew, s);
+	char in[UNITS_TEXT], out[UNITS_TEXT], time[UNITS_TEXT];
+	warnf("%s: %s in, %s out, %s, %s%s%s%s", visit->peer, units_size(in, s->conn.bytes_in),
+	      units_size(out, s->conn.bytes_out), units_duration(time, reactor_now_ns(ss->station.r) - visit->since_ns),
+	      err == 0 ? "ended in order" : strerror(err), err != 0 ? " (" : "", err != 0 ? errno_name(err) : "",
+	      err != 0 ? ")" : "");
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */

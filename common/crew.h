@@ -75,6 +75,10 @@ void crew_close(struct crew *crew); /* after crew_work, or instead of it */
 struct service_station *crew_station_of(struct reactor *r);
 struct part *crew_part_of(struct reactor *r);
 
+/* session_open for a tool's session of `len` bytes. With --verbose it remembers the peer, and log_end says what became of it. */
+MUST_USE struct session *crew_open_session(struct service_station *ss, int fd, const struct conn_ops *ops, size_t len);
+void crew_log_end(struct service_station *ss, struct session *s, int err);
+
 /* From any loop. Keeps the first failure and ends everything. */
 void crew_fail(struct crew *crew, int status, const struct net_error *e);
 

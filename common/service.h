@@ -22,7 +22,7 @@ enum accept_by { ACCEPT_DEAL, ACCEPT_REUSEPORT };
 extern const char *const service_accept_choices[];
 
 struct service_options {
-	bool server, udp, ipv4, ipv6, json, busy_poll;
+	bool server, udp, ipv4, ipv6, json, verbose, busy_poll;
 	const char *bind;
 	uint64_t port, threads, max_conn, udp_rate;
 	int accept;
@@ -36,7 +36,7 @@ struct service_options {
 /* clang-format off */
 #define SERVICE_ROLE_ROWS(o) \
 	{ .help = "Role:" }, \
-	{ 's', "server", ARG_FLAG, &(o).server, .help = "serve, on TCP and UDP; without it: be a client of HOST" }, \
+	{ 's', "server", ARG_FLAG, &(o).server, .help = "serve; without it: be a client of HOST" }, \
 	{ 'p', "port", ARG_PORT, &(o).port, .value_name = "PORT", .help = "the server's port; 0 with -s takes a free one" }, \
 	{ 'B', "bind", ARG_STR, &(o).bind, .value_name = "ADDR", .help = "listen on ADDR (127.0.0.1 unless given; 0.0.0.0 or :: is every " \
 	  "address)" }, \
@@ -48,14 +48,14 @@ struct service_options {
 	{ 'T', "threads", ARG_COUNT, &(o).threads, 1, LOOPS_MAX, "N", "so many loops, a thread each (client, too)" }, \
 	{ '\0', "accept", ARG_CHOICE, &(o).accept, .value_name = "HOW", .help = "how threads share connections. deal: one accepts, each " \
 	  "gets its turn. reuseport: each has a listening socket, the kernel chooses", .choices = service_accept_choices }, \
-	{ '\0', "max-conn", ARG_COUNT, &(o).max_conn, .value_name = "N", .help = "connections at once for each thread; more wait in the " \
-	  "backlog (0: as many as there are descriptors)" }, \
+	{ '\0', "max-conn", ARG_COUNT, &(o).max_conn, .value_name = "N", .help = "connections at once; more wait in the backlog (0: as " \
+	  "many as there are descriptors)" }, \
 	{ '\0', "udp-rate", ARG_COUNT, &(o).udp_rate, 1, 1000000, "N", "UDP: answers each second for one source" }
 
 #define SERVICE_CLIENT_ROWS(o) \
 	{ .help = "Client:" }, \
 	{ 'c', "connections", ARG_COUNT, &(o).connections, 1, 1000000, "N", "so many connections at once; the clock starts when all stand" }, \
-	{ 'b', "bytes", ARG_SIZE, &(o).bytes, 1, 0, "SIZE", "on each connection; then end it in order (chargen -s: too)" }, \
+	{ 'b', "bytes", ARG_SIZE, &(o).bytes, 1, 0, "SIZE", "on each connection; then end it in order" }, \
 	{ '\0', "time", ARG_DURATION, &(o).time_ns, 1, 0, "D", "stop after so long (10 s unless given, and no --bytes)" }
 
 #define SERVICE_UDP_ROWS(o) \
@@ -69,6 +69,7 @@ struct service_options {
 	{ '\0', "rcvbuf", ARG_SIZE, &(o).receive_buffer, 1, 1 << 30, "SIZE", "SO_RCVBUF" }, \
 	{ .help = "Reports:" }, \
 	{ 'i', "interval", ARG_DURATION, &(o).interval_ns, NS_PER_MS, 0, "D", "a line for each interval (1 s on a terminal)" }, \
+	{ 'v', "verbose", ARG_FLAG, &(o).verbose, .help = "a line on stderr for each connection that has ended: who, how much, how" }, \
 	{ '\0', "json", ARG_FLAG, &(o).json, .help = "one JSON object a line on standard output" }
 /* clang-format on */
 

@@ -12,9 +12,9 @@ enum { OPENERS = 128 }; /* connects under way on each loop: a client of thousand
 
 static void on_session_end(struct station *st, struct session *s, int err)
 {
-	(void)s;
 	struct service_station *ss = crew_station_of(st->r);
 	struct crew *crew = ss->crew;
+	crew_log_end(ss, s, err);
 	ss->part->last_ns = reactor_now_ns(st->r);
 	if (err == 0 || ss->part->is_stopping)
 		return;
@@ -102,7 +102,7 @@ static void on_connected(struct connector *c, int fd, const struct net_error *e)
 		crew_fail(crew, 1, e);
 		return;
 	}
-	struct session *s = session_open(&ss->station, fd, crew->what->client, crew->what->client_len);
+	struct session *s = crew_open_session(ss, fd, crew->what->client, crew->what->client_len);
 	if (s == NULL) {
 		struct net_error why;
 		net_fail(&why, "watch", "connection");

@@ -34,7 +34,7 @@ static void release_one(struct service_station *ss)
 
 static void on_session_end(struct station *st, struct session *s, int err)
 {
-	(void)s, (void)err;
+	crew_log_end(crew_station_of(st->r), s, err);
 	crew_part_of(st->r)->last_ns = reactor_now_ns(st->r);
 	release_one(crew_station_of(st->r));
 }
@@ -50,7 +50,7 @@ static void adopt(struct reactor *r, unsigned i, void *arg)
 		close(fd);
 		return;
 	}
-	struct session *s = session_open(&ss->station, fd, what->server, what->server_len);
+	struct session *s = crew_open_session(ss, fd, what->server, what->server_len);
 	if (s == NULL) {
 		warnf_errno("a connection cannot be watched");
 		release_one(ss);
@@ -113,7 +113,7 @@ static void open_station(struct reactor *r, unsigned i, void *arg)
 	struct crew *crew = arg;
 	struct part *part = crew_part_of(r);
 	const struct service_options *o = crew->o;
-	uint64_t most = o->max_conn * (o->accept == ACCEPT_DEAL ? o->threads : 1);
+	uint64_t shares = o->accept == ACCEPT_DEAL ? 1 : o->threads, most = (o->max_conn + shares - 1) / shares;
 	struct net_error e;
 	if (part->listen_fd >= 0 &&
 	    acceptor_start(&part->acceptor, r, part->listen_fd, (unsigned)most, on_accept) < 0) {

@@ -88,13 +88,14 @@ static size_t on_answer(struct conn *c, const unsigned char *p, size_t n)
 	f->missing -= n;
 	if (f->missing > 0)
 		return n;
-	if (m->is_over) {
-		conn_finish(c);
-		return n;
+	if (!m->is_over) {
+		hist_add(&m->rtt, clk_mono_ns() - f->sent_ns);
+		m->messages++;
 	}
-	hist_add(&m->rtt, clk_mono_ns() - f->sent_ns);
-	m->messages++;
-	send_message(s);
+	if (m->is_over || (opt.service.bytes != 0 && c->bytes_in >= opt.service.bytes))
+		conn_finish(c);
+	else
+		send_message(s);
 	return n;
 }
 
