@@ -138,5 +138,5 @@ int asker_run(const struct service_options *o, const char *host, asker_ask_fn *a
 	free(a.question);
 	free(a.answer);
 	close(fd);
-	return sig_exit_status(status);
+	return record_finish(sig_exit_status(status));
 }

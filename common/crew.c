@@ -427,5 +427,5 @@ int crew_work(struct crew *crew)
 		report_total(crew);
 	if (crew->status == 3)
 		warnf("%s: %s", crew->error.object, crew->error.reason);
-	return sig_exit_status(crew->status);
+	return record_finish(sig_exit_status(crew->status));
 }

@@ -27,3 +27,11 @@ void record_error(bool json, const struct net_error *e)
 	json_str(&j, "message", net_error_reason(e));
 	json_end(&j);
 }
+
+int record_finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	warnf("cannot write the report to standard output");
+	return 1;
+}

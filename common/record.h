@@ -11,4 +11,7 @@ void record_begin(struct json *j, const char *record);
 /* One line on stderr; with `json` an error record (op, object, errno, message) on standard output, too. */
 void record_error(bool json, const struct net_error *e);
 
+/* At the end of a run: was everything written? `status`, or 1 and a line on stderr when standard output is full or gone. */
+MUST_USE int record_finish(int status);
+
 #endif

@@ -229,7 +229,5 @@ int main(int argc, char **argv)
 		print_json(r, tiers);
 	else
 		print_table(r, tiers);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		die("cannot write the report");
-	return 0;
+	return record_finish(0);
 }

@@ -25,6 +25,7 @@
 #include "args.h"
 #include "clock.h"
 #include "diag.h"
+#include "record.h"
 #include "sig.h"
 
 #include <stdio.h>
@@ -250,7 +251,5 @@ int main(int argc, char **argv)
 	sig_open();
 
 	int status = opt.receiver ? server_run(&opt) : opt.sweep ? sweep_run(&opt) : client_run(&opt);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		die("cannot write the report to standard output");
-	return status;
+	return record_finish(status);
 }
