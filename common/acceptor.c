@@ -27,7 +27,10 @@ static void update_want(struct acceptor *a)
 
 static void on_pause_over(struct timer *t)
 {
-	update_want(CONTAINER_OF(t, struct acceptor, pause));
+	struct acceptor *a = CONTAINER_OF(t, struct acceptor, pause);
+	if (a->reserve_fd < 0)
+		a->reserve_fd = open_reserve(); /* now or never: at the next EMFILE there is none to be had */
+	update_want(a);
 }
 
 static void pause_accepting(struct acceptor *a, const char *why, uint64_t shed)
@@ -42,18 +45,32 @@ static void pause_accepting(struct acceptor *a, const char *why, uint64_t shed)
 	reactor_timer_start(r, &a->pause, now_ns + ACCEPTOR_PAUSE_NS, on_pause_over);
 }
 
-/* With the reserve given up, each waiting connection can be taken and closed: its peer learns at once that it is not
- * served. LIMIT: with several threads another one may take the freed number first; then only the pause is left. */
-static void shed(struct acceptor *a)
+/* Takes and closes a batch of those who wait: each peer learns at once that it is not served. */
+static uint64_t turn_away(struct acceptor *a)
 {
 	uint64_t n = 0;
-	if (a->reserve_fd >= 0)
-		close(a->reserve_fd);
 	for (int fd; n < ACCEPTOR_BATCH && (fd = accept4(a->watch.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0; n++)
 		close(fd);
-	a->reserve_fd = open_reserve();
 	a->shed += n;
+	return n;
+}
+
+/* LIMIT: with several threads another one may take the number that we give up; then only the pause is left. */
+static void shed_without_descriptors(struct acceptor *a)
+{
+	if (a->reserve_fd >= 0)
+		close(a->reserve_fd);
+	uint64_t n = turn_away(a);
+	a->reserve_fd = open_reserve();
 	pause_accepting(a, "no descriptor left (EMFILE)", n);
+}
+
+/* The loop cannot watch this one (select ends at FD_SETSIZE), nor those that wait: they would get the same number. */
+static void shed_beyond_the_limit(struct acceptor *a, int fd)
+{
+	close(fd);
+	a->shed++;
+	pause_accepting(a, "descriptor beyond what the loop can watch (ERANGE)", 1 + turn_away(a));
 }
 
 /* Whether to go on with this batch. */
@@ -63,7 +80,7 @@ static bool take_error(struct acceptor *a, int err)
 	case EAGAIN:
 		return false;
 	case EMFILE:
-		shed(a);
+		shed_without_descriptors(a);
 		return false;
 	case ENFILE:
 	case ENOBUFS:
@@ -73,20 +90,11 @@ static bool take_error(struct acceptor *a, int err)
 	case EBADF:
 	case EINVAL:
 	case ENOTSOCK:
-	case EOPNOTSUPP:
-		assert(!"acceptor: not a listening socket");
+		assert(false && "not a listening socket");
 		return false;
 	default: /* ECONNABORTED, EPROTO, EINTR, and what accept(2) passes on of the network: it concerns one connection */
 		return true;
 	}
-}
-
-/* A descriptor that this loop cannot watch (select ends at FD_SETSIZE). */
-static void refuse_number(struct acceptor *a, int fd)
-{
-	close(fd);
-	a->shed++;
-	pause_accepting(a, "descriptor beyond what the loop can watch (ERANGE)", 1);
 }
 
 static bool on_readable(struct watch *w, unsigned events)
@@ -104,7 +112,7 @@ static bool on_readable(struct watch *w, unsigned events)
 			continue;
 		}
 		if (fd >= limit) {
-			refuse_number(a, fd);
+			shed_beyond_the_limit(a, fd);
 			break;
 		}
 		if (diag_trace)

@@ -11,7 +11,7 @@ enum { LEAST = 512 };
 void *buf_reserve(struct buf *b, size_t n)
 {
 	if (buf_free_len(b) >= n)
-		return b->mem + b->tail;
+		return buf_at(b, b->tail);
 	size_t len = buf_len(b);
 	/* Moving pays only when there is less to move than was used up: otherwise a long queue is moved again and again. */
 	if (b->cap >= len + n && len <= b->head) {

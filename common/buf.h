@@ -25,9 +25,15 @@ static inline size_t buf_len(const struct buf *b)
 	return b->tail - b->head;
 }
 
+/* NULL when there is no memory yet: NULL + 0 is undefined in C (C11 6.5.6). */
+static inline unsigned char *buf_at(const struct buf *b, size_t place)
+{
+	return b->mem != NULL ? b->mem + place : NULL;
+}
+
 static inline const unsigned char *buf_peek(const struct buf *b)
 {
-	return b->mem + b->head;
+	return buf_at(b, b->head);
 }
 
 static inline size_t buf_free_len(const struct buf *b)
@@ -38,8 +44,8 @@ static inline size_t buf_free_len(const struct buf *b)
 /* Copies n bytes to the end. */
 void buf_append(struct buf *b, const void *p, size_t n);
 
-/* Room for n bytes at the end: moves what is readable to the front when that is enough, otherwise at least doubles cap.
- * Write there, then buf_commit what was used. */
+/* Room for n bytes at the end: moves what is readable to the front when that is enough and less than was used up, otherwise at
+ * least doubles cap. Write there, then buf_commit what was used. */
 MUST_USE void *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 

@@ -65,7 +65,7 @@ void conn_close(struct conn *c, int err)
 
 void conn_abort(struct conn *c, int err)
 {
-	c->is_aborted = !c->is_ending;
+	c->is_aborted |= !c->is_ending;
 	end(c, err);
 }
 
@@ -141,12 +141,21 @@ void conn_set_idle(struct conn *c, uint64_t idle_ns)
 		reactor_timer_start(c->watch.r, &c->idle, c->active_ns + idle_ns, on_idle);
 }
 
+/* What has gone wrong unasked, and forgets it (SO_ERROR, socket(7)). 0: nothing. */
+static int socket_error(const struct conn *c)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+	return getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? errno : err;
+}
+
 /* --- output ------------------------------------------------------------------------------------------------------ */
 
 static void shut_output(struct conn *c)
 {
 	if (shutdown(c->watch.fd, SHUT_WR) < 0) {
-		end(c, errno);
+		int err = errno, cause = socket_error(c);
+		end(c, cause != 0 ? cause : err); /* WHY: after a reset shutdown says ENOTCONN only */
 		return;
 	}
 	tracef("shutdown(%d, SHUT_WR)", c->watch.fd);
@@ -240,6 +249,7 @@ static size_t use(struct conn *c, const unsigned char *p, size_t n)
 
 static void use_kept(struct conn *c)
 {
+	deferred_cancel(&c->turn); /* what a resume has promised is done now, with all there is */
 	buf_consume(&c->in, use(c, buf_peek(&c->in), buf_len(&c->in)));
 	if (buf_len(&c->in) == 0)
 		buf_free(&c->in);
@@ -272,7 +282,9 @@ static bool has_come(struct conn *c, ssize_t n)
 		c->bytes_in += (size_t)n;
 		touch(c);
 	} else if (n == 0) {
-		take_eof(c);
+		/* What a resume has promised to show comes before EOF: at the end of this round, and EOF will still be there. */
+		if (c->turn.next == NULL)
+			take_eof(c);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		end(c, errno);
 	}
@@ -302,10 +314,7 @@ static void take_input(struct conn *c)
 /* Not reading, and yet something happened: a reset, or both directions were shut down while we were paused. */
 static void take_hangup(struct conn *c)
 {
-	int err = 0;
-	socklen_t len = sizeof(err);
-	if (getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
+	int err = socket_error(c);
 	if (err != 0 || c->input == INPUT_EOF)
 		end(c, err != 0 ? err : ECONNRESET);
 	else

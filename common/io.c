@@ -76,7 +76,7 @@ ssize_t io_fill(struct buf *b, int fd)
 	unsigned char spill[IO_CHUNK];
 	size_t room = buf_free_len(b) < IO_CHUNK ? buf_free_len(b) : IO_CHUNK;
 	struct iovec parts[] = {
-		{ .iov_base = room > 0 ? b->mem + b->tail : NULL, .iov_len = room },
+		{ .iov_base = buf_at(b, b->tail), .iov_len = room },
 		{ .iov_base = spill, .iov_len = IO_CHUNK - room },
 	};
 	ssize_t n;

@@ -17,15 +17,20 @@ struct loop {
 	unsigned index;
 };
 
-static void *run(void *arg)
+static void run(struct loop *loop)
+{
+	int rc = reactor_run(loop->r);
+	assert(rc == 0); /* the descriptors are ours: waiting for them cannot fail */
+	(void)rc;
+}
+
+static void *live(void *arg)
 {
 	struct loop *loop = arg;
 	char name[16];
 	snprintf(name, sizeof(name), "loop %u", loop->index);
 	os_thread_name(name);
-	int rc = reactor_run(loop->r);
-	assert(rc == 0); /* the descriptors are ours: waiting for them cannot fail */
-	(void)rc;
+	run(loop);
 	return NULL;
 }
 
@@ -42,7 +47,7 @@ int loops_start(struct loops *l, unsigned n, struct net_error *e)
 		if (l->n == 0)
 			continue;
 		reactor_hold(loop->r);
-		int err = os_thread_start(&loop->thread, STACK_LEN, run, loop);
+		int err = os_thread_start(&loop->thread, STACK_LEN, live, loop);
 		if (err != 0) {
 			reactor_release(loop->r);
 			reactor_free(loop->r);
@@ -106,12 +111,33 @@ static void let_go(struct reactor *r, unsigned i, void *arg)
 	reactor_release(r);
 }
 
+static uint64_t rounds_so_far(const struct loops *l)
+{
+	uint64_t rounds = 0;
+	for (unsigned i = 0; i < l->n; i++)
+		rounds += reactor_stats(l->loop[i].r)->rounds;
+	return rounds;
+}
+
+/* What loops posted to others that had ended already ("my last connection is gone") is still to be called, and there is only
+ * this thread left to do it. */
+static void run_what_is_left(struct loops *l)
+{
+	uint64_t before;
+	do {
+		before = rounds_so_far(l);
+		for (unsigned i = 0; i < l->n; i++)
+			run(&l->loop[i]);
+	} while (rounds_so_far(l) != before);
+}
+
 void loops_join(struct loops *l)
 {
 	for (unsigned i = 1; i < l->n; i++)
 		loops_post(l, i, let_go, NULL);
 	for (unsigned i = 1; i < l->n; i++)
 		pthread_join(l->loop[i].thread, NULL);
+	run_what_is_left(l);
 }
 
 void loops_free(struct loops *l)

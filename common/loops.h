@@ -37,7 +37,8 @@ void loops_each(struct loops *l, loops_fn *fn, void *arg);
 /* The same on loop i alone; never at once, in order of posting. */
 void loops_post(struct loops *l, unsigned i, loops_fn *fn, void *arg);
 
-/* After loop 0 has been run to its end: the others end when nothing is left on them. BLOCKS until they have. */
+/* After loop 0 has been run to its end: the others end when nothing is left on them. BLOCKS until they have. Calls that were
+ * posted to a loop that had ended are made here: none is lost. */
 void loops_join(struct loops *l);
 void loops_free(struct loops *l); /* after loops_join */
 

@@ -46,13 +46,14 @@ int os_thread_start(pthread_t *out, size_t stack_len, void *(*fn)(void *), void 
 	pthread_attr_t attr;
 	sigset_t all, before;
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, stack_len);
+	int err = pthread_attr_setstacksize(&attr, stack_len);
 	if (out == NULL)
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* The mask is inherited: blocked here, there is no instant in which the new thread could be hit. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(out != NULL ? out : &thread, &attr, fn, arg);
+	if (err == 0)
+		err = pthread_create(out != NULL ? out : &thread, &attr, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return err;

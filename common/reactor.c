@@ -21,7 +21,7 @@ enum { BATCH = 256 }; /* events taken in one round */
 struct slot {
 	struct watch *watch;
 	uint32_t gen;
-	uint16_t idle_rounds; /* rounds in a row in which it fired and did nothing */
+	uint16_t idle_rounds; /* rounds in a row in which it fired and did nothing; SPIN_ROUNDS: it was reported */
 	uint16_t last_round;  /* the last of them, modulo 65536 */
 };
 
@@ -36,7 +36,7 @@ struct reactor {
 	uint64_t now_ns;
 	struct reactor_stats stats;
 	size_t n_armed, n_foreground, n_held; /* timers, watches, holds: what keeps reactor_run going */
-	bool is_stopped, is_busy_poll;
+	bool is_running, is_stopped, is_busy_poll;
 	struct watch wake;
 	void *user;
 
@@ -101,10 +101,11 @@ void reactor_post(struct reactor *r, struct deferred *d, deferred_fn *fn)
 	d->fn = fn;
 	d->prev = NULL;
 	pthread_mutex_lock(&r->lock);
+	bool is_first = r->posted == NULL; /* otherwise the loop has been woken already */
 	d->next = r->posted;
 	r->posted = d;
 	/* WHY under the lock: the loop cannot end, and close the descriptor, before the write is done. EAGAIN: it is awake. */
-	if (eventfd_write(r->wake.fd, 1) < 0)
+	if (is_first && eventfd_write(r->wake.fd, 1) < 0)
 		assert(errno == EAGAIN);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -154,6 +155,11 @@ static bool has_posted(struct reactor *r)
 }
 
 /* --- the loop's life --------------------------------------------------------------------------------------------- */
+
+static bool has_work(struct reactor *r)
+{
+	return r->n_foreground > 0 || r->n_armed > 0 || r->n_held > 0 || !ring_is_empty(&r->calls) || has_posted(r);
+}
 
 static const struct reactor_backend *find_backend(const char *name)
 {
@@ -237,7 +243,7 @@ struct reactor *reactor_new(const char *backend, const char *timers, struct net_
 
 void reactor_free(struct reactor *r)
 {
-	assert(r->n_foreground == 0 && r->n_armed == 0 && ring_is_empty(&r->calls));
+	assert(!has_work(r));
 	int fd = r->wake.fd;
 	watch_stop(&r->wake);
 	/* A thread that posted a moment ago may still hold the lock. */
@@ -271,7 +277,7 @@ void reactor_stop(struct reactor *r)
 
 uint64_t reactor_now_ns(const struct reactor *r)
 {
-	return r->now_ns;
+	return r->is_running ? r->now_ns : clk_mono_ns();
 }
 
 void reactor_set_busy_poll(struct reactor *r, bool on)
@@ -344,6 +350,13 @@ int watch_start(struct watch *w, struct reactor *r, int fd, unsigned want, watch
 	return 0;
 }
 
+/* WHY not after a report: a watch that goes on like that is named once, and not for ever. */
+static void forgive(struct slot *slot)
+{
+	if (slot->idle_rounds < SPIN_ROUNDS)
+		slot->idle_rounds = 0;
+}
+
 void watch_want(struct watch *w, unsigned want)
 {
 	struct reactor *r = w->r;
@@ -355,7 +368,7 @@ void watch_want(struct watch *w, unsigned want)
 	assert(rc == 0); /* it is in the set: nothing can fail but a descriptor closed behind our back */
 	(void)rc;
 	w->want = want;
-	slot->idle_rounds = 0;
+	forgive(slot);
 }
 
 void watch_stop(struct watch *w)
@@ -405,7 +418,7 @@ static void report_spin(const struct watch *w, unsigned events)
 	if (addr_of_peer(w->fd, &a) == 0 || addr_of_socket(w->fd, &a) == 0)
 		addr_text(&a, text);
 	warnf("busy loop: fd %d (%s) is %s, and in %d rounds nobody did anything about it", w->fd, text,
-	      events & WATCH_READ	 ? "readable"
+	      events & WATCH_READ    ? "readable"
 	      : events & WATCH_WRITE ? "writable"
 				     : "at its end",
 	      SPIN_ROUNDS);
@@ -414,11 +427,11 @@ static void report_spin(const struct watch *w, unsigned events)
 static void count_spin(struct reactor *r, struct slot *slot, unsigned events)
 {
 	uint16_t round = (uint16_t)r->stats.rounds;
-	if (slot->idle_rounds > SPIN_ROUNDS)
+	if (slot->idle_rounds == SPIN_ROUNDS)
 		return;
 	slot->idle_rounds = (uint16_t)(slot->last_round + 1) == round ? slot->idle_rounds + 1 : 1;
 	slot->last_round = round;
-	if (slot->idle_rounds > SPIN_ROUNDS) {
+	if (slot->idle_rounds == SPIN_ROUNDS) {
 		r->stats.spins++;
 		report_spin(slot->watch, events);
 	}
@@ -443,9 +456,11 @@ static void dispatch(struct reactor *r, const struct ready *ready)
 	r->stats.events++;
 	bool did_something = w->on_event(w, events);
 	slot = &r->slots[ready->fd]; /* the callback may have made the table grow */
+	if (slot->watch != w || slot->gen != ready->gen)
+		return;
 	if (did_something)
-		slot->idle_rounds = 0;
-	else if (slot->watch == w && slot->gen == ready->gen)
+		forgive(slot);
+	else
 		count_spin(r, slot, events);
 }
 
@@ -459,29 +474,31 @@ static uint64_t wait_ns(struct reactor *r)
 	return next_ns > now_ns ? next_ns - now_ns : 0;
 }
 
-static bool has_work(struct reactor *r)
+static int run_round(struct reactor *r)
 {
-	return r->n_foreground > 0 || r->n_armed > 0 || r->n_held > 0 || !ring_is_empty(&r->calls) || has_posted(r);
+	struct ready ready[BATCH];
+	uint64_t timeout_ns = wait_ns(r);
+	int n = r->backend->wait(r->kernel, ready, BATCH, timeout_ns);
+	if (n < 0)
+		return -1;
+	if (diag_trace)
+		tracef("loop: %s: %d ready", r->backend->name, n);
+	r->stats.rounds++;
+	r->now_ns = clk_mono_ns();
+	for (int i = 0; i < n; i++)
+		dispatch(r, &ready[i]);
+	run_timers(r);
+	run_calls(r);
+	return 0;
 }
 
 int reactor_run(struct reactor *r)
 {
-	struct ready ready[BATCH];
+	int rc = 0;
 	r->is_stopped = false;
-	r->now_ns = clk_mono_ns();
-	while (!r->is_stopped && has_work(r)) {
-		uint64_t timeout_ns = wait_ns(r);
-		int n = r->backend->wait(r->kernel, ready, BATCH, timeout_ns);
-		if (n < 0)
-			return -1;
-		if (diag_trace)
-			tracef("loop: %s: %d ready", r->backend->name, n);
-		r->stats.rounds++;
-		r->now_ns = clk_mono_ns();
-		for (int i = 0; i < n; i++)
-			dispatch(r, &ready[i]);
-		run_timers(r);
-		run_calls(r);
-	}
-	return 0;
+	r->is_running = true;
+	while (rc == 0 && !r->is_stopped && has_work(r))
+		rc = run_round(r);
+	r->is_running = false;
+	return rc;
 }

@@ -52,7 +52,7 @@ void reactor_stop(struct reactor *r); /* the running round is finished first */
 void reactor_hold(struct reactor *r);
 void reactor_release(struct reactor *r);
 
-/* The monotonic time of this round. Cheap: do not read the clock for each event. */
+/* The monotonic time of this round; outside of reactor_run the time itself. Cheap: do not read the clock for each event. */
 uint64_t reactor_now_ns(const struct reactor *r);
 
 /* Never sleep in wait: lower latency for a whole processor. */
@@ -118,7 +118,8 @@ static inline bool watch_is_started(const struct watch *w)
 
 /* --- timers ------------------------------------------------------------------------------------------------------ */
 
-/* Fires in the round in which deadline_ns (CLOCK_MONOTONIC) has passed; moves the timer if it is armed. */
+/* Fires in the round in which deadline_ns (CLOCK_MONOTONIC) has passed, with a wheel up to a tick later; moves the timer if it is
+ * armed. */
 void reactor_timer_start(struct reactor *r, struct timer *t, uint64_t deadline_ns, timer_fn *fn);
 void reactor_timer_stop(struct reactor *r, struct timer *t);
 

@@ -6,6 +6,7 @@
 #include "reactor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static int poll_update(void *backend, int fd, uint32_t gen, unsigned was, unsign
 {
 	struct polled *b = backend;
 	short events = (short)((is & WATCH_READ ? POLLIN : 0) | (is & WATCH_WRITE ? POLLOUT : 0));
+	if (was == 0 && fcntl(fd, F_GETFD) < 0)
+		return -1; /* EBADF now, as epoll says it, and not when nobody knows any more whose it is */
 	if (was == 0)
 		add(b, fd, gen, events);
 	else if (is == 0)

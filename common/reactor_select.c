@@ -8,6 +8,7 @@
 #include "reactor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/select.h>
@@ -17,7 +18,7 @@ static const uint64_t PROBE_NS = 100 * NS_PER_MS;
 
 struct selected {
 	fd_set read, write;
-	int n;           /* one more than the highest descriptor that was ever here */
+	int n; /* one more than the highest descriptor that was ever here */
 	int n_only_errors;
 	uint32_t gen[FD_SETSIZE];
 	unsigned char want[FD_SETSIZE]; /* 0: not here */
@@ -45,6 +46,8 @@ static void set_bit(fd_set *set, int fd, bool on)
 static int select_update(void *backend, int fd, uint32_t gen, unsigned was, unsigned is)
 {
 	struct selected *b = backend;
+	if (was == 0 && fcntl(fd, F_GETFD) < 0)
+		return -1; /* EBADF, as epoll says it: select(2) would refuse the whole set */
 	set_bit(&b->read, fd, is & WATCH_READ);
 	set_bit(&b->write, fd, is & WATCH_WRITE);
 	b->n_only_errors += (is == BACKEND_PRESENT) - (was == BACKEND_PRESENT);

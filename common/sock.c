@@ -126,7 +126,8 @@ int sock_listen(const struct addr *where, bool both_families, const struct sock_
 		net_fail(e, "bind", text);
 		return give_up(fd);
 	}
-	if (listen(fd, SOMAXCONN) < 0) {
+	/* WHY not SOMAXCONN: with musl that is 128. The kernel cuts the number to net.core.somaxconn (listen(2)). */
+	if (listen(fd, INT_MAX) < 0) {
 		net_fail(e, "listen", text);
 		return give_up(fd);
 	}

@@ -46,8 +46,8 @@ struct timer_kind {
 	void *(*open)(uint64_t now_ns);
 	void (*close)(void *q); /* nothing may be armed (asserted) */
 
-	/* Arms t, or moves it when it is armed. A deadline that has passed when run was last called fires in the next run; a
-	 * timer that a callback arms never fires in the run that called it. A deadline of CLK_NEVER never comes. */
+	/* Arms t, or moves it when it is armed. A deadline that had passed when run was last called fires in the next run of a later
+	 * time; a timer that a callback arms never fires in the run that called it. A deadline of CLK_NEVER never comes. */
 	void (*start)(void *q, struct timer *t, uint64_t deadline_ns, timer_fn *fn);
 
 	/* Idle afterwards; t may be idle already. Legal in any callback, of itself and of others. */

@@ -31,9 +31,10 @@ struct entry {
 };
 
 struct timerq {
-	struct entry *heap; /* n entries, at.heap.slot is their index; UNUSED ones before them so that siblings share a line */
-	size_t n, capacity; /* capacity counts the unused, too */
-	uint64_t armed;     /* so many times start was called */
+	struct entry *
+		heap; /* n entries, at.heap.slot is their index; UNUSED ones before them so that siblings share a line */
+	size_t n, capacity;   /* capacity counts the unused, too */
+	uint64_t armed;       /* so many times start was called */
 	uint64_t earliest_ns; /* during a run the nanosecond after it, otherwise 0 */
 };
 
@@ -64,7 +65,11 @@ static void rise(struct timerq *q, size_t hole, struct entry e)
 	put(q, hole, e);
 }
 
-/* The child that comes first; q->n or more when there is none. */
+static bool has_child(const struct timerq *q, size_t slot)
+{
+	return slot * CHILDREN + 1 < q->n;
+}
+
 static size_t first_child(const struct timerq *q, size_t parent)
 {
 	size_t begin = parent * CHILDREN + 1, first = begin;
@@ -78,9 +83,9 @@ static size_t first_child(const struct timerq *q, size_t parent)
 
 static void sink(struct timerq *q, size_t hole, struct entry e)
 {
-	for (;;) {
+	while (has_child(q, hole)) {
 		size_t child = first_child(q, hole);
-		if (child >= q->n || !is_before(&q->heap[child], &e))
+		if (!is_before(&q->heap[child], &e))
 			break;
 		put(q, hole, q->heap[child]);
 		hole = child;

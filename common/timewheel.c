@@ -27,7 +27,8 @@
 #include <stdlib.h>
 
 enum { DIGIT_BITS = 6, SLOTS = 1 << DIGIT_BITS, LEVELS = 8 };
-_Static_assert(LEVELS * DIGIT_BITS + TIMEWHEEL_TICK_BITS > 64, "the levels have a digit for every tick, and 2^64 rounded up");
+_Static_assert(LEVELS *DIGIT_BITS + TIMEWHEEL_TICK_BITS > 64,
+	       "the levels have a digit for every tick, and 2^64 rounded up");
 
 struct timewheel {
 	uint64_t now_ns;                     /* of the last run */

@@ -170,7 +170,7 @@ static void take_question(struct udp *u, struct udp_batch *b, int i)
 static void send_answers(struct udp *u, struct udp_batch *b)
 {
 	for (unsigned at = 0; at < b->n_answers;) {
-		int sent = sendmmsg(u->watch.fd, &b->out[at], b->n_answers - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int sent = sendmmsg(u->watch.fd, &b->out[at], b->n_answers - at, MSG_DONTWAIT);
 		if (diag_trace)
 			tracef("sendmmsg(%d, %u) = %d", u->watch.fd, b->n_answers - at, sent);
 		if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
@@ -202,11 +202,12 @@ static bool drop_errors(int fd)
 
 static bool on_readable(struct watch *w, unsigned events)
 {
+	(void)events;
 	struct udp *u = CONTAINER_OF(w, struct udp, watch);
 	struct udp_batch *b = u->batch;
 	/* An error of recvmmsg tells of an answer that did not arrive: that ends nothing, the next round reads on. */
 	int n = receive(b, w->fd);
-	bool had_errors = (n < 0 || events & WATCH_ERR) && drop_errors(w->fd);
+	bool had_errors = n < 0 && drop_errors(w->fd);
 	b->n_answers = 0;
 	b->is_busy = true;
 	for (int i = 0; i < n && !b->is_stopped; i++)
