@@ -3,6 +3,7 @@
 # other servers, those of Shuo Chen's course among them.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
+# shellcheck disable=SC2094 # cmp reads what nc reads, and nobody writes it
 # shellcheck disable=SC2004,SC2030,SC2031 # each @test is a subshell, and that is meant
 # shellcheck disable=SC2153 # PORT and its like are set by start_server
 

@@ -19,6 +19,17 @@ client() {
 	"$TCPLAB_BIN/$tool" 127.0.0.1 -p "$PORT" "$@"
 }
 
+# start_crowd KIND:N...: bad clients of the last server, in the background: $CROWD. Returns when all of them misbehave.
+# shellcheck disable=SC2034 # helpers.bash reads SERVER_LOG_OF
+start_crowd() {
+	local out=$BATS_TEST_TMPDIR/crowd.out
+	python3 "$crowd" "$PORT" "$@" >"$out" 3>&- &
+	CROWD=$!
+	SERVER_PIDS=("$CROWD" "${SERVER_PIDS[@]}")
+	SERVER_LOG_OF[$CROWD]=$out
+	wait_until grep -q ready "$out"
+}
+
 # KiB of memory that a server has touched
 rss_kib() {
 	sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$SERVER_PID/status"
@@ -35,14 +46,10 @@ is_plain_build() {
 	for backend in epoll poll select; do
 		TCPLAB_BACKEND=$backend start_server "$TCPLAB_BIN/echo" -s -p 0
 		# Each of them 20 times: resets, half-closes and stays, floods and does not read, sends nothing, sends a byte and resets
-		python3 "$crowd" "$PORT" reset:20 half:20 flood:20 silent:20 byte:20 >"$BATS_TEST_TMPDIR/crowd.out" 3>&- &
-		local crowd_pid=$!
-		SERVER_PIDS=("$crowd_pid" "${SERVER_PIDS[@]}")
-		SERVER_LOG_OF[$crowd_pid]=$BATS_TEST_TMPDIR/crowd.out
-		wait_until grep -q ready "$BATS_TEST_TMPDIR/crowd.out"
+		start_crowd reset:20 half:20 flood:20 silent:20 byte:20
 		run -0 --separate-stderr client echo --bytes 20M -c 3 --json
 		same "on $backend" "$(ours verified) $(ours bytes)" "true $((3 * 20971520))"
-		stop_server "$crowd_pid"
+		stop_server "$CROWD"
 		run -0 --separate-stderr client echo --bytes 1M --json
 		stop_server "$SERVER_PID"
 	done
@@ -54,11 +61,7 @@ is_plain_build() {
 	start_server "$TCPLAB_BIN/echo" -s -p 0
 	local before after
 	before=$(rss_kib)
-	python3 "$crowd" "$PORT" flood:50 >"$BATS_TEST_TMPDIR/crowd.out" 3>&- &
-	local crowd_pid=$!
-	SERVER_PIDS=("$crowd_pid" "${SERVER_PIDS[@]}")
-	SERVER_LOG_OF[$crowd_pid]=$BATS_TEST_TMPDIR/crowd.out
-	wait_until grep -q ready "$BATS_TEST_TMPDIR/crowd.out"
+	start_crowd flood:50
 	after=$(rss_kib)
 	# 64 KiB and a chunk for each; a buffer doubles when it grows.
 	[ $((after - before)) -lt $((50 * 3 * 128)) ] || {
@@ -74,11 +77,7 @@ is_plain_build() {
 	start_server "$TCPLAB_BIN/chargen" -s -p 0 --sndbuf 16K
 	local before after
 	before=$(rss_kib)
-	python3 "$crowd" "$PORT" silent:200 >"$BATS_TEST_TMPDIR/crowd.out" 3>&- &
-	local crowd_pid=$!
-	SERVER_PIDS=("$crowd_pid" "${SERVER_PIDS[@]}")
-	SERVER_LOG_OF[$crowd_pid]=$BATS_TEST_TMPDIR/crowd.out
-	wait_until grep -q ready "$BATS_TEST_TMPDIR/crowd.out"
+	start_crowd silent:200
 	after=$(rss_kib)
 	[ $((after - before)) -lt 2000 ] || {
 		echo "before $before KiB, after $after KiB"

@@ -13,10 +13,10 @@ setup() {
 
 # near SECONDS DATE-TEXT: the text names an instant not further than that from now
 near() {
-	local then now
-	then=$(date -d "$2" +%s)
+	local said now
+	said=$(date -d "$2" +%s)
 	now=$(date +%s)
-	[ $((then - now)) -le "$1" ] && [ $((now - then)) -le "$1" ]
+	[ $((said - now)) -le "$1" ] && [ $((now - said)) -le "$1" ]
 }
 
 @test "the line is what the clock says, by TCP and UDP, and the client prints just that" {
