@@ -56,8 +56,8 @@ static void put_source(struct msghdr *answer, int level, int type, const void *i
 	memcpy(CMSG_DATA(c), info, len);
 }
 
-/* Makes the answer leave from the IPv4 address that was asked. False: a group was asked, so the kernel found another address
- * to answer from (ip(7), ipi_spec_dst). */
+/* Makes the answer leave from the IPv4 address that was asked. False: a group was asked, so the kernel found another
+ * address to answer from (ip(7), ipi_spec_dst). */
 static bool use_asked4(const struct cmsghdr *c, struct msghdr *answer)
 {
 	struct in_pktinfo info;
@@ -189,8 +189,8 @@ static void send_answers(struct udp *u, struct udp_batch *b)
 	}
 }
 
-/* What ICMP said about earlier answers, should the owner have asked for it (IP_RECVERR; ip(7)): left in the queue it would be
- * reported in every round, and fill the receive buffer. Returns whether there was any. */
+/* What ICMP said about earlier answers, should the owner have asked for it (IP_RECVERR; ip(7)): left in the queue it
+ * would be reported in every round, and fill the receive buffer. Returns whether there was any. */
 static bool drop_errors(int fd)
 {
 	struct msghdr nothing = { 0 };

@@ -1,12 +1,12 @@
-/* udp.h - a UDP service on a loop: questions in, at most one answer for each, and nothing an attacker could use. Layer 4.
+/* udp.h - a UDP service on a loop: questions in, at most one answer for each, nothing an attacker could use. Layer 4.
  *
- * Datagrams come and go in batches (recvmmsg(2), sendmmsg(2)). An answer leaves from the address that was asked, also when the
- * socket is bound to all of them (IP_PKTINFO, IPV6_PKTINFO; ip(7)); its way back is what the routing table says. Memory is
- * fixed at udp_start.
+ * Datagrams come and go in batches (recvmmsg(2), sendmmsg(2)). An answer leaves from the address that was asked, also
+ * when the socket is bound to all of them (IP_PKTINFO, IPV6_PKTINFO; ip(7)); its way back is what the routing table
+ * says. Memory is fixed at udp_start.
  *
  * No answer is given
- *   - to a source port below 1024 or to one that is a service's itself: two echo servers would talk to each other for ever
- *     (CERT CA-1996-01)
+ *   - to a source port below 1024 or to one that is a service's itself: two echo servers would talk to each other for
+ *     ever (CERT CA-1996-01)
  *   - to a question that was sent to a broadcast or multicast address: one forged question, and a whole network answers
  *     (CERT CA-1998-01)
  *   - to a source that has asked too often lately (guard.h)
@@ -28,8 +28,8 @@ enum {
 
 struct udp;
 
-/* The answer to the n bytes (0 is a question, too) at q: writes at most UDP_LEN_MAX bytes to `answer` and returns how many, or -1
- * for silence. Asked only for what may be answered. */
+/* The answer to the n bytes (0 is a question, too) at q: writes at most UDP_LEN_MAX bytes to `answer` and returns how
+ * many, or -1 for silence. Called only for what may be answered. */
 typedef ssize_t udp_answer_fn(struct udp *u, const unsigned char *q, size_t n, unsigned char *answer);
 
 /* Lives in its owner; read the counters freely. Each question received is in exactly one of the counters below. */
@@ -49,12 +49,12 @@ struct udp {
 	struct udp_batch *batch;
 };
 
-/* fd: a bound UDP socket, borrowed, becomes non-blocking; nothing else may be asked to come with its datagrams (SO_TIMESTAMP and
- * the like, cmsg(3)). rate_per_s 0: UDP_RATE; at most 10^9. fn NULL: no question is ever answered (discard), they are only
- * counted. 0, or -1 with errno, and then nothing was started. */
+/* fd: a bound UDP socket, borrowed, becomes non-blocking; nothing else may be asked to come with its datagrams
+ * (SO_TIMESTAMP and the like, cmsg(3)). rate_per_s 0: UDP_RATE; at most 10^9. fn NULL: no question is ever answered
+ * (discard), they are only counted. 0, or -1 with errno, and then nothing was started. */
 MUST_USE int udp_start(struct udp *u, struct reactor *r, int fd, uint32_t rate_per_s, udp_answer_fn *fn);
 
-/* May be stopped already; fd stays open. Legal in on_question as well: the answers of that batch are not sent any more. */
+/* May be stopped already; fd stays open. Legal in on_question, too: the answers of that batch are not sent any more. */
 void udp_stop(struct udp *u);
 
 #endif

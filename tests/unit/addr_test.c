@@ -90,6 +90,32 @@ static void test_localhost(void)
 	}
 }
 
+/* What is written as an address, and nothing that would have to be looked up. */
+static void test_literal(void)
+{
+	static const char *const names[] = { "localhost", "",          "127.0.0.1.",  "1.2.3.4.5",
+					     "::1::",     "256.0.0.1", "fe80::1%none" };
+	struct addr a, same;
+	struct net_error e = { 0 };
+	CHECK_INT(addr_literal("127.0.0.1", 7, AF_UNSPEC, &a, &e), 0);
+	same = literal("127.0.0.1", 7);
+	CHECK(addr_equal(&a, &same));
+	CHECK_INT(a.len, same.len);
+	CHECK_INT(addr_literal("::1", 7, AF_INET6, &a, &e), 0);
+	same = literal("::1", 7);
+	CHECK(addr_equal(&a, &same));
+	CHECK_INT(addr_literal("::1", 7, AF_INET, &a, &e), -1);
+	CHECK_STR(e.object, "::1");
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		e = (struct net_error){ 0 };
+		if (!CHECK_INT(addr_literal(names[i], 7, AF_UNSPEC, &a, &e), -1))
+			fprintf(stderr, "    \"%s\"\n", names[i]);
+		CHECK_STR(e.op, "resolve");
+		CHECK_STR(e.object, names[i]);
+		CHECK_STR(net_error_symbol(&e), "EAI_NONAME");
+	}
+}
+
 /* --- errors ------------------------------------------------------------------------------------------------------ */
 
 static void test_resolver_error(void)
@@ -174,6 +200,23 @@ static void test_equal(void)
 	CHECK(addr_equal(&six, &same));
 }
 
+static uint64_t source(const char *host)
+{
+	struct addr a = literal(host, 1), other_port = literal(host, 2);
+	CHECK(addr_source(&a) == addr_source(&other_port));
+	return addr_source(&a);
+}
+
+static void test_source(void)
+{
+	CHECK(source("192.0.2.7") == 0xc0000207);
+	CHECK(source("255.255.255.255") == 0xffffffff);
+	CHECK(source("::ffff:192.0.2.7") == source("192.0.2.7"));
+	CHECK(source("2001:db8:1:2::1") == UINT64_C(0x20010db800010002));
+	CHECK(source("2001:db8:1:2:3:4:5:6") == source("2001:db8:1:2::1"));
+	CHECK(source("2001:db8:1:3::1") != source("2001:db8:1:2::1"));
+}
+
 /* --- sockets ----------------------------------------------------------------------------------------------------- */
 
 static void test_sockets(void)
@@ -208,10 +251,12 @@ int main(void)
 	test_text_edges();
 	test_wildcards();
 	test_localhost();
+	test_literal();
 	test_resolver_error();
 	test_symbols();
 	test_net_fail();
 	test_equal();
+	test_source();
 	test_sockets();
 	return check_done();
 }

@@ -1,9 +1,11 @@
 /* sock_test.c - real sockets on loopback: every option reaches the kernel or is named in the error; listening on one
- * address, all of them, or a taken one; connecting past refusals and silence, but never to oneself. */
+ * address, all of them, or a taken one; connecting past refusals and silence, but never to oneself. The same for UDP. */
 #include "sock.h"
 
 #include "check.h"
 #include "clock.h"
+#include "os.h"
+#include "peers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,21 +36,6 @@ static int option_of(int fd, int level, int option)
 	return getsockopt(fd, level, option, &value, &len) == 0 ? value : -1;
 }
 
-static int tcp_socket(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	CHECK(fd >= 0);
-	return fd;
-}
-
-static struct addr literal(const char *host, uint16_t port)
-{
-	struct addr a = { 0 };
-	struct net_error e;
-	CHECK_INT(addr_resolve(host, port, AF_UNSPEC, &a, 1, &e), 1);
-	return a;
-}
-
 /* sock_serve that must succeed. */
 static int serve(const char *host, int family, const struct sock_options *o, struct addr *bound)
 {
@@ -77,38 +64,6 @@ static int reach(const struct addr *to)
 	if (!CHECK(fd >= 0))
 		fprintf(stderr, "    %s\n", net_error_text(&e, text));
 	return fd;
-}
-
-/* An address that refuses: the port is ours, and nobody listens. *fd holds it until it is closed. */
-static struct addr refusing(int *fd)
-{
-	struct addr a = literal("127.0.0.1", 0);
-	*fd = tcp_socket();
-	CHECK_INT(bind(*fd, &a.u.sa, a.len), 0);
-	CHECK_INT(addr_of_socket(*fd, &a), 0);
-	return a;
-}
-
-/* An address that keeps silent: its accept queue is full, so the kernel drops each further SYN (listen(2)). */
-static struct addr silent(int *server, int fill[static 4])
-{
-	struct addr a = refusing(server);
-	CHECK_INT(listen(*server, 0), 0);
-	for (int i = 0; i < 4; i++) {
-		fill[i] = tcp_socket();
-		fcntl(fill[i], F_SETFL, O_NONBLOCK);
-		if (connect(fill[i], &a.u.sa, a.len) < 0)
-			CHECK_INT(errno, EINPROGRESS);
-	}
-	CHECK_INT(poll(&(struct pollfd){ .fd = fill[0], .events = POLLOUT }, 1, 10000), 1);
-	return a;
-}
-
-static void close_silent(int server, const int fill[static 4])
-{
-	close(server);
-	for (int i = 0; i < 4; i++)
-		close(fill[i]);
 }
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
@@ -373,6 +328,21 @@ static void test_serve_failures(void)
 	CHECK_INT(e.sys, ENOENT);
 }
 
+/* As many may wait to be accepted as the kernel allows, whatever the C library takes for much. (Of a listening socket
+ * TCP_INFO tells the limit here; ss(8) shows it as Send-Q.) */
+static void test_backlog(void)
+{
+	char text[32];
+	struct addr bound;
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+	int fd = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	CHECK_INT(os_read_line("/proc/sys/net/core/somaxconn", text, sizeof(text)), 0);
+	CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	CHECK_INT(info.tcpi_sacked, strtoul(text, NULL, 10));
+	close(fd);
+}
+
 /* The side that closes first keeps the port in TIME-WAIT; the server gets it back all the same. */
 static void test_restart(void)
 {
@@ -546,6 +516,7 @@ static void test_source_address(void)
 	CHECK(client >= 0);
 	CHECK_INT(addr_of_socket(client, &here), 0);
 	CHECK(here.u.in4.sin_addr.s_addr == from.u.in4.sin_addr.s_addr);
+	CHECK_INT(option_of(client, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1);
 	close(client);
 
 	CHECK_INT(sock_connect(&bound, 1, &from6, &no_options, soon(), &e), -1);
@@ -605,6 +576,40 @@ static void test_never_to_itself(void)
 	close(fd);
 }
 
+/* begin and result by themselves: for a loop, with no word on time. */
+static void test_two_halves(void)
+{
+	struct addr bound, there;
+	struct net_error e = { 0 };
+	int holder, silent_fd, fill[4];
+	struct addr deaf = refusing(&holder), mute = silent(&silent_fd, fill), foreign = literal("192.0.2.1", 0);
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	int fd = sock_connect_begin(&bound, NULL, &no_options, &e);
+	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10000), 1);
+	CHECK_INT(sock_connect_result(fd), 0);
+	CHECK_INT(addr_of_peer(fd, &there), 0);
+	CHECK(addr_equal(&there, &bound));
+	close(fd);
+	fd = sock_connect_begin(&deaf, NULL, &no_options, &e);
+	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10000), 1);
+	CHECK_INT(sock_connect_result(fd), -1);
+	CHECK_INT(errno, ECONNREFUSED);
+	sock_abort(fd);
+	fd = sock_connect_begin(&mute, NULL, &no_options, &e);
+	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 0), 0);
+	sock_abort(fd);
+	CHECK_INT(sock_connect_begin(&bound, &foreign, &no_options, &e), -1);
+	CHECK_STR(e.op, "bind");
+	CHECK_INT(e.sys, EADDRNOTAVAIL);
+	CHECK_INT(sock_connect_result(-1), -1);
+	CHECK_INT(errno, EBADF);
+	close(server);
+	close(holder);
+	close_silent(silent_fd, fill);
+}
+
 /* Failures of every kind, a hundred times: no descriptor is left behind. */
 static void test_no_descriptor_leaks(void)
 {
@@ -646,6 +651,259 @@ static void test_abort(void)
 	close(server);
 }
 
+/* --- UDP --------------------------------------------------------------------------------------------------------- */
+
+/* sock_serve_udp that must succeed. */
+static int serve_udp(const char *host, int family, struct addr *bound)
+{
+	struct net_error e = { .op = "?" };
+	char text[NET_ERROR_TEXT];
+	int fd = sock_serve_udp(host, 0, family, bound, &e);
+	if (!CHECK(fd >= 0))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return fd;
+}
+
+/* sock_connect_udp that must succeed. */
+static int reach_udp(const struct addr *to, const struct addr *from)
+{
+	struct net_error e = { .op = "?" };
+	char text[NET_ERROR_TEXT];
+	int fd = sock_connect_udp(to, 1, from, &e);
+	if (!CHECK(fd >= 0))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return fd;
+}
+
+/* Waits for a datagram of one byte: which. */
+static int next_byte(int fd)
+{
+	unsigned char bytes[2];
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	CHECK_INT(poll(&readable, 1, 10000), 1);
+	return recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == 1 ? bytes[0] : -1;
+}
+
+/* What a client sends to this address arrives at the service, which is the port's only one. */
+static bool is_heard_at(int server, const char *host, uint16_t port)
+{
+	struct addr to = literal(host, port);
+	int fd = reach_udp(&to, NULL);
+	CHECK_INT(send(fd, "?", 1, 0), 1);
+	bool heard = next_byte(server) == '?';
+	close(fd);
+	return heard;
+}
+
+static void test_serve_udp(void)
+{
+	struct addr bound;
+	char text[ADDR_TEXT];
+	int fd = serve_udp("127.0.0.1", AF_UNSPEC, &bound);
+	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+	CHECK_INT(option_of(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+	CHECK(strncmp(addr_text(&bound, text), "127.0.0.1:", 10) == 0);
+	CHECK(is_heard_at(fd, "127.0.0.1", addr_port(&bound)));
+	close(fd);
+	fd = serve_udp(NULL, AF_INET, &bound);
+	CHECK_INT(bound.u.sa.sa_family, AF_INET);
+	CHECK(is_heard_at(fd, "127.0.0.2", addr_port(&bound)));
+	close(fd);
+}
+
+static void test_serve_udp_everywhere(void)
+{
+	struct addr bound;
+	int fd = serve_udp(NULL, AF_UNSPEC, &bound);
+	CHECK_INT(bound.u.sa.sa_family, has_ipv6() ? AF_INET6 : AF_INET);
+	CHECK(is_heard_at(fd, "127.0.0.1", addr_port(&bound)));
+	if (has_ipv6())
+		CHECK(is_heard_at(fd, "::1", addr_port(&bound)));
+	close(fd);
+}
+
+/* Bound to IPv6 alone, the port is still there for IPv4. */
+static void test_serve_udp_ipv6(void)
+{
+	struct addr bound, second;
+	struct net_error e;
+	for (int attempt = 0; attempt < 20; attempt++) {
+		int fd = serve_udp(NULL, AF_INET6, &bound);
+		CHECK_INT(option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+		int other = sock_serve_udp(NULL, addr_port(&bound), AF_INET, &second, &e);
+		if (other >= 0) {
+			CHECK(is_heard_at(fd, "::1", addr_port(&bound)));
+			CHECK(is_heard_at(other, "127.0.0.1", addr_port(&bound)));
+			close(other);
+		}
+		close(fd);
+		if (other >= 0)
+			return;
+		CHECK_INT(e.sys, EADDRINUSE); /* somebody else happens to have that one: another port */
+	}
+	CHECK(false && "a port that is free in both families");
+}
+
+/* Two servers would share it, and one of them would hear nothing: the second is refused. TCP counts its ports itself. */
+static void test_taken_udp_port(void)
+{
+	static const struct {
+		const char *host;
+		int family;
+	} holders[] = { { "127.0.0.1", AF_UNSPEC }, { NULL, AF_INET }, { NULL, AF_UNSPEC } };
+	for (size_t i = 0; i < COUNT_OF(holders); i++) {
+		struct addr bound, second;
+		struct net_error e = { 0 };
+		char text[NET_ERROR_TEXT];
+		int fd = serve_udp(holders[i].host, holders[i].family, &bound);
+		uint16_t port = addr_port(&bound);
+		CHECK_INT(sock_serve_udp(holders[i].host, port, holders[i].family, &second, &e), -1);
+		CHECK_INT(e.sys, EADDRINUSE);
+		CHECK(strncmp(net_error_text(&e, text), "bind ", 5) == 0);
+		CHECK_INT(sock_serve_udp(NULL, port, AF_UNSPEC, &second, &e), -1);
+		CHECK_INT(e.sys, EADDRINUSE);
+		close(fd);
+	}
+	struct addr bound, same;
+	struct net_error e = { .op = "?" };
+	int tcp = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	int udp = sock_serve_udp("127.0.0.1", addr_port(&bound), AF_UNSPEC, &same, &e);
+	CHECK(udp >= 0 || e.sys == EADDRINUSE); /* by somebody else */
+	if (udp >= 0)
+		CHECK(addr_equal(&bound, &same));
+	close(udp);
+	close(tcp);
+}
+
+static void test_serve_udp_failures(void)
+{
+	struct addr bound;
+	struct net_error e = { 0 };
+	char text[NET_ERROR_TEXT];
+	CHECK_INT(sock_serve_udp("192.0.2.1", 0, AF_UNSPEC, &bound, &e), -1); /* RFC 5737: nobody's */
+	CHECK(strncmp(net_error_text(&e, text), "bind 192.0.2.1:0: ", 18) == 0);
+	CHECK_INT(e.sys, EADDRNOTAVAIL);
+	CHECK_INT(sock_serve_udp("127.0.0.1", 0, AF_INET6, &bound, &e), -1);
+	CHECK_STR(e.op, "resolve");
+}
+
+static void test_connect_udp(void)
+{
+	struct addr bound, from = literal("127.0.0.3", 0), here, there;
+	struct net_error e, untouched;
+	memset(&e, 0x5a, sizeof(e));
+	untouched = e;
+	int server = serve_udp("127.0.0.1", AF_UNSPEC, &bound), stranger = serve_udp("127.0.0.1", AF_UNSPEC, &there);
+	int client = sock_connect_udp(&bound, 1, &from, &e);
+	CHECK(client >= 0);
+	CHECK_INT(memcmp(&e, &untouched, sizeof(e)), 0);
+	CHECK_INT(fcntl(client, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	CHECK_INT(fcntl(client, F_GETFL) & O_NONBLOCK, 0);
+	CHECK_INT(addr_of_socket(client, &here), 0);
+	CHECK(here.u.in4.sin_addr.s_addr == from.u.in4.sin_addr.s_addr);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &bound));
+	/* A stranger's datagram, sent first, is not received. */
+	CHECK_INT(sendto(stranger, "s", 1, 0, &here.u.sa, here.len), 1);
+	CHECK_INT(sendto(server, "a", 1, 0, &here.u.sa, here.len), 1);
+	CHECK_INT(next_byte(client), 'a');
+	close(client);
+	close(stranger);
+	close(server);
+}
+
+/* A port that nobody has. Somebody may take it meanwhile, so the caller tries again. */
+static struct addr closed_udp_port(void)
+{
+	struct addr a;
+	close(serve_udp("127.0.0.1", AF_UNSPEC, &a));
+	return a;
+}
+
+/* Nobody is there: it shows with the first datagram, by the ICMP message that comes back. */
+static void test_refused_udp(void)
+{
+	ssize_t n = 0;
+	char byte;
+	for (int attempt = 0; attempt < 20 && n >= 0; attempt++) {
+		struct addr nobody = closed_udp_port();
+		int fd = reach_udp(&nobody, NULL);
+		CHECK_INT(send(fd, "?", 1, 0), 1);
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		if (poll(&p, 1, 500) == 1)
+			n = recv(fd, &byte, 1, MSG_DONTWAIT);
+		int saved = errno;
+		close(fd);
+		errno = saved;
+	}
+	CHECK_INT(n, -1);
+	CHECK_INT(errno, ECONNREFUSED);
+}
+
+static void test_connect_udp_failures(void)
+{
+	struct addr list[2] = { literal("::1", 1) }, from = literal("127.0.0.1", 0), foreign = literal("192.0.2.1", 0);
+	struct net_error e = { 0 };
+	char text[ADDR_TEXT];
+	int server = serve_udp("127.0.0.1", AF_UNSPEC, &list[1]);
+	int client = sock_connect_udp(list, 2, &from, &e); /* past the address of the other family */
+	CHECK(client >= 0);
+	close(client);
+	CHECK_INT(sock_connect_udp(list, 1, &from, &e), -1);
+	CHECK_INT(e.sys, EAFNOSUPPORT);
+	CHECK_INT(sock_connect_udp(list, 0, NULL, &e), -1);
+	CHECK_INT(e.sys, EAFNOSUPPORT);
+	CHECK_INT(sock_connect_udp(&list[1], 1, &foreign, &e), -1);
+	CHECK_STR(e.op, "bind");
+	CHECK_STR(e.object, "192.0.2.1:0");
+	CHECK_INT(e.sys, EADDRNOTAVAIL);
+	/* Broadcast needs a permission (socket(7)): the first fails, the second does. */
+	struct addr both[2] = { literal("255.255.255.255", 9), list[1] };
+	CHECK_INT(sock_connect_udp(both, 1, NULL, &e), -1);
+	CHECK_STR(e.op, "connect");
+	CHECK_STR(e.object, addr_text(&both[0], text));
+	client = sock_connect_udp(both, 2, NULL, &e);
+	CHECK(client >= 0);
+	close(client);
+	close(server);
+}
+
+/* From a port to the same port: such a client would hear itself and take it for the server. */
+static void test_udp_never_to_itself(void)
+{
+	struct net_error e = { .op = "?" };
+	for (int attempt = 0; attempt < 20; attempt++) {
+		struct addr self = closed_udp_port();
+		CHECK_INT(sock_connect_udp(&self, 1, &self, &e), -1);
+		if (strcmp(e.op, "bind") != 0)
+			break;
+	}
+	CHECK_STR(e.op, "connect");
+	CHECK_INT(e.sys, ECONNREFUSED);
+}
+
+static void test_no_udp_descriptor_leaks(void)
+{
+	struct addr bound, second, foreign = literal("192.0.2.1", 0), all = literal("255.255.255.255", 9);
+	struct net_error e;
+	int server = serve_udp("127.0.0.1", AF_UNSPEC, &bound);
+	int before = dup(0); /* the lowest that is free */
+	close(before);
+	for (int i = 0; i < 10; i++) {
+		CHECK_INT(sock_connect_udp(&bound, 1, &foreign, &e), -1);
+		CHECK_INT(sock_connect_udp(&all, 1, NULL, &e), -1);
+		CHECK_INT(sock_connect_udp(&foreign, 1, &foreign, &e), -1);
+		CHECK_INT(sock_serve_udp(NULL, addr_port(&bound), AF_UNSPEC, &second, &e), -1);
+	}
+	test_udp_never_to_itself();
+	int after = dup(0);
+	CHECK_INT(after, before);
+	close(after);
+	close(server);
+}
+
 int main(void)
 {
 	test_options_are_set();
@@ -664,6 +922,7 @@ int main(void)
 	test_serve_everywhere();
 	test_taken_port();
 	test_serve_failures();
+	test_backlog();
 	test_restart();
 	test_connect();
 	test_refused();
@@ -676,7 +935,19 @@ int main(void)
 	test_other_family_is_passed_over();
 	test_connect_with_a_bad_option();
 	test_never_to_itself();
+	test_two_halves();
 	test_no_descriptor_leaks();
 	test_abort();
+	test_serve_udp();
+	test_serve_udp_everywhere();
+	if (has_ipv6())
+		test_serve_udp_ipv6();
+	test_taken_udp_port();
+	test_serve_udp_failures();
+	test_connect_udp();
+	test_refused_udp();
+	test_connect_udp_failures();
+	test_udp_never_to_itself();
+	test_no_udp_descriptor_leaks();
 	return check_done();
 }
