@@ -110,8 +110,8 @@ void conn_resume(struct conn *c)
 	if (!c->is_paused)
 		return;
 	c->is_paused = false;
-	if (buf_len(&c->in) > 0 && !c->is_ending)
-		reactor_defer(c->watch.r, &c->turn, on_turn);
+	if (!c->is_ending)
+		reactor_defer(c->watch.r, &c->turn, on_turn); /* also inside on_data, before we know what it leaves over */
 	update_want(c);
 }
 
@@ -331,7 +331,7 @@ static bool on_event(struct watch *w, unsigned events)
 		take_input(c);
 	else if (events & (WATCH_HUP | WATCH_ERR))
 		take_hangup(c);
-	if (events & WATCH_WRITE && !c->is_ending && watch_is_started(w))
+	if (events & WATCH_WRITE && watch_is_started(w)) /* not when that was the end */
 		go_on_writing(c);
 	return c->bytes_in + c->bytes_out != moved || c->input != input || !watch_is_started(w);
 }

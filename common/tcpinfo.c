@@ -30,6 +30,7 @@ _Static_assert(offsetof(struct kernel_tcp_info, rtt) == 68, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, total_retrans) == 100, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, pacing_rate) == 104, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, notsent_bytes) == 144, "struct tcp_info");
+_Static_assert(offsetof(struct kernel_tcp_info, data_segs_out) == 156, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, delivery_rate) == 160, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, sndbuf_limited) == 184, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, rcv_wnd) == 232, "struct tcp_info");
@@ -58,6 +59,7 @@ int tcpinfo_get(int fd, struct tcpinfo *out)
 		.cwnd = k.snd_cwnd,
 		.unacked = k.unacked,
 		.retransmits = k.total_retrans,
+		.data_segments = k.data_segs_out,
 		.not_sent = k.notsent_bytes,
 		.send_window = k.snd_wnd,
 		.receive_window = k.rcv_wnd,

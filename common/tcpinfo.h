@@ -18,6 +18,7 @@ struct tcpinfo {
 	uint64_t cwnd;           /* congestion window, segments */
 	uint64_t unacked;        /* segments in flight */
 	uint64_t retransmits;    /* segments sent again, in all */
+	uint64_t data_segments;  /* segments with data that left, those sent again included; 0 on kernels before 4.6 */
 	uint64_t not_sent;       /* bytes in the send queue that have never left */
 	uint64_t send_window;    /* bytes the peer's receive window allows; 0 on kernels before 6.2 */
 	uint64_t receive_window; /* bytes our own receive window allows; 0 on kernels before 6.2 */

@@ -1,5 +1,6 @@
 /* io_test.c - all or nothing over a real connection: bytes in any pieces, a FIN before or inside, a reset, silence
- * until the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. */
+ * until the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. Then what
+ * there is, into and out of a queue: from pipes, because with a pipe a test knows what is in it. */
 #include "io.h"
 
 #include "check.h"
@@ -411,8 +412,195 @@ static void test_is_over(void)
 	CHECK_INT(io_is_over(&for_ever), false);
 }
 
+/* --- what there is, into a queue --------------------------------------------------------------------------------- */
+
+/* A pipe that holds n bytes of stream 6, non-blocking at both ends; 1 MiB is the most (pipe(7)). */
+static void open_pipe(int fds[2], size_t n)
+{
+	if (!CHECK_INT(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0))
+		abort();
+	CHECK(fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) >= 0);
+	prng_fill(6, 0, big, n);
+	CHECK_INT(write(fds[1], big, n), n);
+}
+
+static void close_pipe(int fds[2])
+{
+	close(fds[0]);
+	if (fds[1] >= 0)
+		close(fds[1]);
+}
+
+static int check_filled(const struct buf *b, size_t len)
+{
+	return CHECK_INT(buf_len(b), len) && CHECK_INT(prng_check(6, 0, buf_peek(b), len), len);
+}
+
+/* IO_CHUNK at most in each call, with any room; then the rest, then nothing, then EOF. */
+static void test_fill_is_capped(void)
+{
+	static const size_t rooms[] = { 0, 1, 10000, IO_CHUNK - 1, IO_CHUNK, IO_CHUNK + 1, 500000 };
+	for (size_t i = 0; i < COUNT_OF(rooms); i++) {
+		struct buf b = { 0 };
+		int fds[2];
+		open_pipe(fds, 2 * IO_CHUNK + 100);
+		if (rooms[i] > 0)
+			CHECK(buf_reserve(&b, rooms[i]) != NULL);
+		CHECK_INT(io_fill(&b, fds[0]), IO_CHUNK);
+		CHECK_INT(io_fill(&b, fds[0]), IO_CHUNK);
+		CHECK_INT(io_fill(&b, fds[0]), 100);
+		check_filled(&b, 2 * IO_CHUNK + 100);
+		size_t cap = b.cap;
+		CHECK_INT(io_fill(&b, fds[0]), -1);
+		CHECK_INT(errno, EAGAIN);
+		close(fds[1]);
+		fds[1] = -1;
+		CHECK_INT(io_fill(&b, fds[0]), 0);
+		check_filled(&b, 2 * IO_CHUNK + 100);
+		CHECK_INT(b.cap, cap);
+		buf_free(&b);
+		close_pipe(fds);
+	}
+}
+
+/* Nothing came: an empty queue has no memory afterwards. A little came: it has little. */
+static void test_fill_grows_by_what_came(void)
+{
+	struct buf b = { 0 };
+	int fds[2];
+	char byte;
+	open_pipe(fds, 1);
+	CHECK_INT(read(fds[0], &byte, 1), 1);
+	CHECK_INT(io_fill(&b, fds[0]), -1);
+	CHECK_INT(errno, EAGAIN);
+	CHECK_INT(io_fill(&b, -1), -1);
+	CHECK_INT(errno, EBADF);
+	CHECK(b.mem == NULL);
+	close_pipe(fds);
+
+	for (size_t n = 1; n <= IO_CHUNK; n *= 4) {
+		open_pipe(fds, n);
+		CHECK_INT(io_fill(&b, fds[0]), n);
+		check_filled(&b, n);
+		CHECK(b.cap >= n && b.cap <= (n < 512 ? 512 : 2 * n));
+		buf_free(&b);
+		close_pipe(fds);
+	}
+}
+
+/* What fits into the free space goes there, and nothing moves; what does not fit comes behind it. */
+static void test_fill_takes_the_free_space_first(void)
+{
+	for (size_t n = 90; n <= 110; n++) {
+		struct buf b = { 0 };
+		int fds[2];
+		prng_fill(6, 0, big, BIG);
+		buf_append(&b, big, 412);
+		CHECK_INT(b.cap, 512);
+		const unsigned char *mem = b.mem;
+		open_pipe(fds, 412 + n);
+		char skipped[412];
+		CHECK_INT(read(fds[0], skipped, 412), 412);
+		CHECK_INT(io_fill(&b, fds[0]), n);
+		check_filled(&b, 412 + n);
+		if (n <= 100)
+			CHECK(b.mem == mem && b.cap == 512);
+		else
+			CHECK_INT(b.cap, 1024);
+		buf_free(&b);
+		close_pipe(fds);
+	}
+}
+
+/* Any sizes in, any sizes out, and the bytes are those of the stream. */
+static void test_fill_in_random_pieces(void)
+{
+	struct buf b = { 0 };
+	int fds[2];
+	uint64_t put = 0, got = 0;
+	open_pipe(fds, 0);
+	for (uint64_t i = 0; i < 3000; i++) {
+		size_t n = (size_t)(prng_word(7, i) % (i % 10 == 0 ? 300000 : 3000));
+		prng_fill(6, put, big, n);
+		ssize_t written = write(fds[1], big, n);
+		put += written > 0 ? (uint64_t)written : 0;
+		ssize_t filled = io_fill(&b, fds[0]);
+		CHECK(filled > 0 || errno == EAGAIN);
+		CHECK(filled <= IO_CHUNK);
+		size_t used = buf_len(&b) > 0 ? (size_t)(prng_word(8, i) % (2 * buf_len(&b))) : 0;
+		used = used < buf_len(&b) ? used : buf_len(&b);
+		if (!CHECK_INT(prng_check(6, got, buf_peek(&b), used), used))
+			break;
+		buf_consume(&b, used);
+		got += used;
+	}
+	CHECK(put > 1000000);
+	buf_free(&b);
+	close_pipe(fds);
+}
+
+/* --- and out of it ------------------------------------------------------------------------------------------------ */
+
+static void fill_stream_3(struct buf *b)
+{
+	prng_fill(3, 0, big, BIG);
+	buf_append(b, big, BIG);
+}
+
+/* The kernel takes what it has room for, we keep the rest, and nothing is lost or doubled. */
+static void test_drain(void)
+{
+	struct pair p;
+	struct buf b = { 0 };
+	pair_open(&p);
+	CHECK_INT(fcntl(p.here, F_SETFL, O_NONBLOCK), 0);
+	fill_stream_3(&b);
+	ssize_t n;
+	size_t left = BIG;
+	while ((n = io_drain(&b, p.here)) > 0) {
+		left -= (size_t)n;
+		CHECK_INT(buf_len(&b), left);
+	}
+	CHECK_INT(errno, EAGAIN);
+	CHECK(left > 0 && left < BIG);
+	CHECK_INT(buf_len(&b), left);
+	pthread_t thread = start(take_big, &p);
+	while (buf_len(&b) > 0) {
+		struct pollfd here = { .fd = p.here, .events = POLLOUT };
+		CHECK_INT(poll(&here, 1, -1), 1);
+		if (!CHECK(io_drain(&b, p.here) > 0 || errno == EAGAIN))
+			break;
+	}
+	shutdown(p.here, SHUT_WR);
+	pthread_join(thread, NULL);
+	CHECK_INT(p.moved, BIG);
+	buf_free(&b);
+	pair_close(&p);
+}
+
+/* SIGPIPE has its default action. What could not be sent is still there. */
+static void test_drain_to_a_gone_peer(void)
+{
+	struct pair p;
+	struct buf b = { 0 };
+	pair_open(&p);
+	sock_abort(p.peer);
+	p.peer = -1;
+	wait_readable(&p);
+	fill_stream_3(&b);
+	CHECK_INT(io_drain(&b, p.here), -1);
+	CHECK(errno == ECONNRESET || errno == EPIPE);
+	CHECK_INT(io_drain(&b, p.here), -1);
+	CHECK_INT(errno, EPIPE);
+	CHECK_INT(buf_len(&b), BIG);
+	CHECK_INT(prng_check(3, 0, buf_peek(&b), BIG), BIG);
+	buf_free(&b);
+	pair_close(&p);
+}
+
 int main(void)
 {
+	signal(SIGPIPE, SIG_DFL);
 	test_read_in_pieces();
 	test_a_byte_at_a_time();
 	test_write_in_pieces();
@@ -430,5 +618,11 @@ int main(void)
 	test_sipping_receiver();
 	test_interrupted();
 	test_is_over();
+	test_fill_is_capped();
+	test_fill_grows_by_what_came();
+	test_fill_takes_the_free_space_first();
+	test_fill_in_random_pieces();
+	test_drain();
+	test_drain_to_a_gone_peer();
 	return check_done();
 }

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -166,6 +168,59 @@ static void test_thread_names(void)
 		CHECK_STR(line, "os_test");
 }
 
+/* --- starting threads -------------------------------------------------------------------------------------------- */
+
+enum { STACK = 300 * 1024 };
+
+struct seen {
+	sigset_t mask;
+	size_t stack_len;
+};
+
+static void *look_around(void *seen)
+{
+	struct seen *s = seen;
+	pthread_attr_t attr;
+	pthread_sigmask(SIG_SETMASK, NULL, &s->mask);
+	if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+		pthread_attr_getstacksize(&attr, &s->stack_len);
+		pthread_attr_destroy(&attr);
+	}
+	return seen;
+}
+
+static void test_start_thread(void)
+{
+	pthread_t thread;
+	struct seen seen = { 0 };
+	sigset_t ours;
+	void *result = NULL;
+	CHECK_INT(os_thread_start(&thread, STACK, look_around, &seen), 0);
+	CHECK_INT(pthread_join(thread, &result), 0);
+	CHECK(result == &seen);
+	CHECK(sigismember(&seen.mask, SIGINT) && sigismember(&seen.mask, SIGTERM) && sigismember(&seen.mask, SIGUSR1));
+	/* A sanitizer adds something for itself. musl's default would be less, glibc's is 8 MiB. */
+	CHECK(seen.stack_len >= STACK && seen.stack_len < 2048 * 1024);
+	pthread_sigmask(SIG_SETMASK, NULL, &ours);
+	CHECK(!sigismember(&ours, SIGINT) && !sigismember(&ours, SIGUSR1));
+}
+
+static void *say_so(void *said)
+{
+	sem_post(said);
+	return NULL;
+}
+
+/* Nobody joins it, and the sanitizers do not miss it. */
+static void test_start_detached(void)
+{
+	sem_t said;
+	sem_init(&said, 0, 0);
+	CHECK_INT(os_thread_start(NULL, STACK, say_so, &said), 0);
+	while (sem_wait(&said) < 0)
+		CHECK_INT(errno, EINTR);
+}
+
 static void test_cpu_count(void)
 {
 	CHECK(os_cpu_count() >= 1);
@@ -287,6 +342,8 @@ int main(void)
 	test_other_threads_do_not_count();
 	CHECK_INT(in_child(starve), 0);
 	test_thread_names();
+	test_start_thread();
+	test_start_detached();
 	test_cpu_count();
 	test_folding();
 	test_small_room();

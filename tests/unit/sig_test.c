@@ -1,8 +1,8 @@
-/* sig_test.c - signals come in at sig_wait and nowhere else, each is counted, and none is lost. Every test runs in a
+/* sig_test.c - signals come in at sig_wait or are taken from a descriptor, each is counted, and none is lost. Every test runs in a
  * child, because sig_open changes the whole process. */
 #include "sig.h"
 
-#include "check.h"
+#include "child.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -10,26 +10,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* A lost signal would let a child wait for ever: then SIGALRM ends it. */
-enum { PATIENCE_S = 20 };
-
-static int in_child(void (*body)(void))
-{
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		alarm(PATIENCE_S);
-		check_bad = 0;
-		body();
-		_exit(check_bad != 0);
-	}
-	int status = 0;
-	waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 static void nothing_came(void)
 {
@@ -202,11 +182,120 @@ static void signal_beside_ready_descriptor(void)
 	CHECK_INT(sig_pending(NULL), SIGINT);
 }
 
+/* --- by a descriptor --------------------------------------------------------------------------------------------- */
+
+static bool is_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	return poll(&p, 1, 0) == 1;
+}
+
+static int open_fd(void)
+{
+	int fd = sig_open_fd();
+	CHECK(fd >= 0);
+	CHECK_INT(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	CHECK(!is_readable(fd));
+	CHECK_INT(sig_take(fd), 0);
+	return fd;
+}
+
+/* Readable while one waits; counted when it is taken, as if it had come in at sig_wait. */
+static void by_descriptor(void)
+{
+	int times = -1;
+	sig_open();
+	int fd = open_fd();
+	CHECK_INT(sig_pending(NULL), 0);
+	raise(SIGINT);
+	CHECK(is_readable(fd));
+	CHECK_INT(sig_pending(&times), 0);
+	CHECK(!atomic_load(sig_flag()));
+	CHECK_INT(sig_take(fd), SIGINT);
+	CHECK(!is_readable(fd));
+	CHECK_INT(sig_take(fd), 0);
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 1);
+	CHECK(atomic_load(sig_flag()));
+	raise(SIGTERM);
+	CHECK_INT(sig_take(fd), SIGTERM);
+	CHECK_INT(sig_pending(&times), SIGTERM);
+	CHECK_INT(times, 2);
+	CHECK_INT(sig_exit_status(0), 143);
+	close(fd);
+}
+
+/* What waits before the descriptor is opened, both at once, and a signal that is none of ours. */
+static void by_descriptor_late(void)
+{
+	sig_open();
+	raise(SIGTERM);
+	raise(SIGINT);
+	int fd = sig_open_fd();
+	CHECK(is_readable(fd));
+	int first = sig_take(fd), second = sig_take(fd);
+	CHECK_INT(first + second, SIGINT + SIGTERM);
+	CHECK(first != second);
+	sigset_t other;
+	sigemptyset(&other);
+	sigaddset(&other, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &other, NULL);
+	raise(SIGUSR1);
+	CHECK(!is_readable(fd));
+	CHECK_INT(sig_take(fd), 0);
+	close(fd);
+}
+
+/* Each signal comes in once, be it here or there: who mixes the two ways loses none. */
+static void by_both_ways(void)
+{
+	int times = 0;
+	sig_open();
+	int fd = open_fd();
+	raise(SIGINT);
+	CHECK_INT(sig_wait(NULL, 0, CLK_NEVER), 0);
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 1);
+	CHECK(!is_readable(fd));
+	CHECK_INT(sig_take(fd), 0);
+	raise(SIGINT);
+	CHECK_INT(sig_take(fd), SIGINT);
+	CHECK_INT(sig_wait(NULL, 0, 0), 0);
+	CHECK_INT(sig_pending(&times), SIGINT);
+	CHECK_INT(times, 2);
+	close(fd);
+}
+
+/* Whoever takes them and goes on all the same is ended by the third. */
+static void take_three(void)
+{
+	sig_open();
+	int fd = open_fd();
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(sig_pending(NULL), i > 0 ? SIGTERM : 0);
+		raise(SIGTERM);
+		if (sig_take(fd) == 0)
+			exit(2);
+	}
+	exit(1);
+}
+
+static void no_descriptor(void)
+{
+	sig_open();
+	struct rlimit none = { 0, 0 };
+	setrlimit(RLIMIT_NOFILE, &none);
+	CHECK_INT(sig_open_fd(), -1);
+	CHECK_INT(errno, EMFILE);
+	CHECK_INT(sig_take(-1), 0);
+}
+
 /* --- other processes, other threads ------------------------------------------------------------------------------ */
 
 static void wait_for_parent(int ready_fd)
 {
-	alarm(PATIENCE_S);
+	alarm(CHILD_PATIENCE_S);
 	sig_open();
 	if (write(ready_fd, "x", 1) != 1)
 		_exit(1);
@@ -271,6 +360,11 @@ int main(void)
 	CHECK_INT(in_child(ready_descriptor), 0);
 	CHECK_INT(in_child(bad_call), 0);
 	CHECK_INT(in_child(signal_beside_ready_descriptor), 0);
+	CHECK_INT(in_child(by_descriptor), 0);
+	CHECK_INT(in_child(by_descriptor_late), 0);
+	CHECK_INT(in_child(by_both_ways), 0);
+	CHECK_INT(in_child(take_three), 143);
+	CHECK_INT(in_child(no_descriptor), 0);
 	test_from_another_process();
 	CHECK_INT(in_child(threads_have_them_blocked), 0);
 	return check_done();

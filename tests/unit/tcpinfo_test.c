@@ -122,6 +122,8 @@ static void test_values_of_ours(void)
 	CHECK_INT(io_read_full(accepted, bytes, 2000, &for_ever), 1);
 	struct tcpinfo i = wait_for(client, all_acked);
 	CHECK(i.mss <= 800 && i.mss > 700); /* the timestamp option takes twelve of them */
+	CHECK_INT(i.data_segments, 3 + i.retransmits);
+	CHECK_INT(info_of(accepted).data_segments, 0);
 	CHECK(i.pacing_Bps > 0 && i.pacing_Bps <= 1000000);
 	char name[TCPINFO_CONGESTION];
 	CHECK_STR(tcpinfo_congestion(client, name), "reno");
