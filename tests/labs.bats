@@ -113,6 +113,37 @@ check_batch() {
 	check_batch 02-message-size
 }
 
+@test "10-byte-stream: confirmed" {
+	check_batch 10-byte-stream
+}
+
+@test "13-slow-reader: confirmed" {
+	check_batch 13-slow-reader
+}
+
+@test "40-multiplexing: confirmed" {
+	check_batch 40-multiplexing
+}
+
+@test "41-lt-et: confirmed" {
+	check_batch 41-lt-et
+}
+
+@test "42-emfile: confirmed" {
+	check_batch 42-emfile
+}
+
+@test "47-timers: confirmed" {
+	check_batch 47-timers
+}
+
+@test "every lab is confirmed by a test of this file" {
+	local name
+	for name in $(labs); do
+		grep -q "check_batch $name" "$BATS_TEST_FILENAME" || { echo "$name is not" && return 1; }
+	done
+}
+
 @test "02-message-size: confirmed as an ordinary user, and without namespaces" {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
 	open_copy
@@ -120,6 +151,25 @@ check_batch() {
 	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
 	run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/02-message-size/lab.sh" --batch
 	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
+}
+
+@test "the labs of sockets and loops: confirmed as an ordinary user, without namespaces" {
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	open_copy
+	local name
+	for name in 10-byte-stream 13-slow-reader 40-multiplexing 41-lt-et 42-emfile; do
+		run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/$name/lab.sh" --batch
+		[ "${lines[-1]}" = "$name: CONFIRMED" ]
+	done
+}
+
+@test "40-multiplexing: with few descriptors it shows less, with too few it is skipped, and says why" {
+	[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 1024 ] || skip "needs 1024 descriptors"
+	ulimit -n 1024
+	check_batch 40-multiplexing
+	ulimit -n 512
+	run -77 "$LABS/40-multiplexing/lab.sh" --batch
+	[[ ${lines[-1]} == '40-multiplexing: SKIPPED: '*descriptors*512* ]]
 }
 
 @test "every lab has the lines that the front door reads, a handout, and --help" {
@@ -141,7 +191,7 @@ check_batch() {
 			grep -oE '\<[a-z_]+\(\)' | sort -u >pointed_at
 		[ -s pointed_at ]
 		while read -r function; do
-			grep -qE "^[a-z].*\<${function%()}\(" "$TCPLAB_ROOT"/tools/*.c "$TCPLAB_ROOT"/tools/*/*.c ||
+			grep -qE "^[a-z].*\<${function%()}\(" "$TCPLAB_ROOT"/{common,tools,tools/*}/*.c ||
 				{ echo "$name points at $function" && return 1; }
 		done <pointed_at
 	done
