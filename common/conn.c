@@ -2,10 +2,12 @@
 
 #include "diag.h"
 #include "io.h"
+#include "mem.h"
 #include "sock.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,7 +19,28 @@ static bool on_event(struct watch *w, unsigned events);
 
 static void touch(struct conn *c)
 {
-	c->active_ns = reactor_now_ns(c->watch.r);
+	if (c->extra != NULL)
+		c->extra->active_ns = reactor_now_ns(c->watch.r);
+}
+
+static struct conn_extra *extra_of(struct conn *c)
+{
+	if (c->extra == NULL) {
+		c->extra = xcalloc(1, sizeof(*c->extra));
+		*c->extra = (struct conn_extra){ .conn = c, .low = CONN_LOW, .high = CONN_HIGH };
+		touch(c);
+	}
+	return c->extra;
+}
+
+static uint32_t low_mark(const struct conn *c)
+{
+	return c->extra != NULL ? c->extra->low : CONN_LOW;
+}
+
+static uint32_t high_mark(const struct conn *c)
+{
+	return c->extra != NULL ? c->extra->high : CONN_HIGH;
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */
@@ -38,6 +61,8 @@ static void on_turn(struct deferred *d)
 	c->watch.fd = -1;
 	buf_free(&c->in);
 	buf_free(&c->out);
+	free(c->extra);
+	c->extra = NULL;
 	c->ops->on_closed(c, c->err);
 }
 
@@ -48,7 +73,8 @@ static void end(struct conn *c, int err)
 	c->is_ending = true;
 	c->err = err;
 	watch_stop(&c->watch);
-	reactor_timer_stop(c->watch.r, &c->idle);
+	if (c->extra != NULL)
+		reactor_timer_stop(c->watch.r, &c->extra->idle);
 	reactor_defer(c->watch.r, &c->turn, on_turn);
 }
 
@@ -88,14 +114,13 @@ static void update_want(struct conn *c)
 
 int conn_start(struct conn *c, struct reactor *r, int fd, const struct conn_ops *ops)
 {
-	*c = (struct conn){ .ops = ops, .low = CONN_LOW, .high = CONN_HIGH };
+	*c = (struct conn){ .ops = ops };
 	if (watch_start(&c->watch, r, fd, WATCH_READ, on_event) < 0) {
 		int saved = errno;
 		close(fd);
 		errno = saved;
 		return -1;
 	}
-	touch(c);
 	return 0;
 }
 
@@ -118,27 +143,33 @@ void conn_resume(struct conn *c)
 void conn_set_marks(struct conn *c, uint32_t low, uint32_t high)
 {
 	assert(low < high);
-	c->low = low;
-	c->high = high;
+	if (c->is_ending)
+		return;
+	extra_of(c)->low = low;
+	extra_of(c)->high = high;
 }
 
 static void on_idle(struct timer *t)
 {
-	struct conn *c = CONTAINER_OF(t, struct conn, idle);
-	uint64_t due_ns = c->active_ns + c->idle_ns;
-	if (reactor_now_ns(c->watch.r) >= due_ns)
-		end(c, ETIMEDOUT);
+	struct conn_extra *extra = CONTAINER_OF(t, struct conn_extra, idle);
+	struct reactor *r = extra->conn->watch.r;
+	uint64_t due_ns = extra->active_ns + extra->idle_ns;
+	if (reactor_now_ns(r) >= due_ns)
+		end(extra->conn, ETIMEDOUT);
 	else
-		reactor_timer_start(c->watch.r, t, due_ns, on_idle);
+		reactor_timer_start(r, t, due_ns, on_idle);
 }
 
 void conn_set_idle(struct conn *c, uint64_t idle_ns)
 {
-	c->idle_ns = idle_ns;
-	if (idle_ns == 0 || c->is_ending)
-		reactor_timer_stop(c->watch.r, &c->idle);
+	if (c->is_ending || (idle_ns == 0 && c->extra == NULL))
+		return;
+	struct conn_extra *extra = extra_of(c);
+	extra->idle_ns = idle_ns;
+	if (idle_ns == 0)
+		reactor_timer_stop(c->watch.r, &extra->idle);
 	else
-		reactor_timer_start(c->watch.r, &c->idle, c->active_ns + idle_ns, on_idle);
+		reactor_timer_start(c->watch.r, &extra->idle, extra->active_ns + idle_ns, on_idle);
 }
 
 /* What has gone wrong unasked, and forgets it (SO_ERROR, socket(7)). 0: nothing. */
@@ -187,7 +218,7 @@ bool conn_write(struct conn *c, const void *p, size_t n)
 	if (sent == n || c->is_ending)
 		return !c->is_ending;
 	buf_append(&c->out, (const unsigned char *)p + sent, n - sent);
-	bool enough = buf_len(&c->out) >= c->high;
+	bool enough = buf_len(&c->out) >= high_mark(c);
 	c->wants_low |= enough;
 	update_want(c);
 	return !enough;
@@ -229,7 +260,7 @@ static void go_on_writing(struct conn *c)
 		if (c->output == OUTPUT_DRAINING)
 			shut_output(c);
 	}
-	if (c->wants_low && buf_len(&c->out) <= c->low && !c->is_ending) {
+	if (c->wants_low && buf_len(&c->out) <= low_mark(c) && !c->is_ending) {
 		c->wants_low = false;
 		if (c->ops->on_low != NULL)
 			c->ops->on_low(c);

@@ -37,19 +37,25 @@ struct conn_ops {
 	void (*on_closed)(struct conn *c, int err); /* err 0: both directions ended in order, or conn_close(c, 0) */
 };
 
+/* What only some connections have, allocated when it is asked for: with ten thousand idle ones each byte counts. */
+struct conn_extra {
+	struct conn *conn;
+	uint32_t low, high;
+	struct timer idle;
+	uint64_t idle_ns, active_ns; /* how long nothing may move; when something last moved */
+};
+
 /* Read freely `watch.r`, `watch.fd`, `bytes_in`, `bytes_out`; the rest belongs to conn.c. */
 struct conn {
 	struct watch watch;
 	const struct conn_ops *ops;
 	struct buf in, out;
 	uint64_t bytes_in, bytes_out; /* what recv and send have moved */
-	struct timer idle;
-	uint64_t idle_ns, active_ns;
 	struct deferred turn; /* what has to wait for the end of the round */
-	uint32_t low, high;
+	struct conn_extra *extra; /* or NULL */
 	int err;
-	uint8_t input, output; /* the two states above */
-	bool is_paused, wants_low, is_ending, is_aborted;
+	uint8_t input : 2, output : 2; /* the two states above */
+	bool is_paused : 1, wants_low : 1, is_ending : 1, is_aborted : 1;
 };
 
 /* Takes fd, which has to be connected and non-blocking, whatever the result. 0, or -1 with errno (of watch_start), and then
@@ -79,6 +85,7 @@ void conn_resume(struct conn *c);
 void conn_close(struct conn *c, int err);
 void conn_abort(struct conn *c, int err); /* the same with a reset (SO_LINGER 0, RFC 9293 3.10.5) */
 
+/* CONN_LOW and CONN_HIGH unless this says otherwise. */
 void conn_set_marks(struct conn *c, uint32_t low, uint32_t high);
 
 /* Nothing moved in either direction for so long: ends it with ETIMEDOUT. 0: never. Costs nothing while bytes move: the timer is

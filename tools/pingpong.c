@@ -67,10 +67,10 @@ static struct measure *measure_of(struct session *s)
 	return (struct measure *)session_station(s);
 }
 
-static void send_message(struct session *s)
+static void send_message(struct session *s, uint64_t now_ns)
 {
 	struct flow *f = (struct flow *)s;
-	f->sent_ns = clk_mono_ns();
+	f->sent_ns = now_ns;
 	f->missing = opt.len;
 	conn_write(&s->conn, message, opt.len);
 }
@@ -88,14 +88,15 @@ static size_t on_answer(struct conn *c, const unsigned char *p, size_t n)
 	f->missing -= n;
 	if (f->missing > 0)
 		return n;
+	uint64_t now_ns = clk_mono_ns();
 	if (!m->is_over) {
-		hist_add(&m->rtt, clk_mono_ns() - f->sent_ns);
+		hist_add(&m->rtt, now_ns - f->sent_ns);
 		m->messages++;
 	}
 	if (m->is_over || (opt.service.bytes != 0 && c->bytes_in >= opt.service.bytes))
 		conn_finish(c);
 	else
-		send_message(s);
+		send_message(s, now_ns);
 	return n;
 }
 
@@ -103,6 +104,11 @@ static void on_client_eof(struct conn *c)
 {
 	if (!conn_is_finished(c))
 		service_broken(session_of(c), "the server ended the connection");
+}
+
+static void on_begin(struct session *s)
+{
+	send_message(s, clk_mono_ns());
 }
 
 static const struct conn_ops client_ops = { .on_data = on_answer, .on_eof = on_client_eof, .on_closed = session_closed };
@@ -152,7 +158,7 @@ static const struct service pingpong = {
 	.station_len = sizeof(struct measure),
 	.server = &server_ops,
 	.client = &client_ops,
-	.on_begin = send_message,
+	.on_begin = on_begin,
 	.on_time = on_time,
 	.stops_at_time = true,
 	.report = report,

@@ -18,7 +18,7 @@ enum { MANY_BYTES = 5 * 1000 * 1000, LIVES = 60 };
 static void finish_in_low(struct conn *c)
 {
 	note_low(c);
-	CHECK(conn_queued(c) <= side_of(c)->conn.low);
+	CHECK(conn_queued(c) <= (c->extra != NULL ? c->extra->low : CONN_LOW));
 	conn_finish(c);
 }
 

@@ -286,7 +286,7 @@ static void poke(struct conn *c)
 	conn_resume(c);
 	conn_set_marks(c, 1, 2);
 	conn_set_idle(c, 1);
-	CHECK(!timer_is_armed(&c->idle));
+	CHECK(c->extra == NULL || !timer_is_armed(&c->extra->idle));
 	conn_finish(c);
 	conn_close(c, EIO);
 	conn_abort(c, EIO);
@@ -736,7 +736,7 @@ static void test_idle_begins_with_the_connection(struct reactor *r)
 	own_time_ns = clk_mono_ns() + UINT64_C(60) * NS_PER_S;
 	side_open(&s, r, &notes, 0);
 	conn_set_idle(&s.conn, NS_PER_S);
-	CHECK(s.conn.idle.deadline_ns >= own_time_ns + NS_PER_S);
+	CHECK(s.conn.extra->idle.deadline_ns >= own_time_ns + NS_PER_S);
 	conn_close(&s.conn, 0);
 	run(r);
 	own_time_ns = 0;
