@@ -46,7 +46,7 @@ const char *net_error_text(const struct net_error *e, char out[static NET_ERROR_
 MUST_USE int addr_resolve(const char *host, uint16_t port, int family, struct addr *out, size_t max,
 			  struct net_error *e);
 
-/* The same for a literal ("10.0.0.1", "fe80::1%eth0"), which never blocks. 0, or -1 with *e: EAI_NONAME when it is a name. */
+/* The same for a literal ("10.0.0.1", "fe80::1%eth0"); never blocks. 0, or -1 with *e: EAI_NONAME for a name. */
 MUST_USE int addr_literal(const char *host, uint16_t port, int family, struct addr *out, struct net_error *e);
 
 /* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). */
@@ -55,8 +55,8 @@ const char *addr_text(const struct addr *a, char out[static ADDR_TEXT]);
 uint16_t addr_port(const struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b); /* family, address and port */
 
-/* Who is behind an address, as far as that can be told: the IPv4 address, or the first 64 bits of the IPv6 address, since
- * whoever has one of a network's addresses has them all (RFC 4291 2.5.4). The port does not count. */
+/* Who is behind an address, as far as that can be told: the IPv4 address, or the first 64 bits of the IPv6 address,
+ * since whoever has one of a network's addresses has them all (RFC 4291 2.5.4). The port does not count. */
 uint64_t addr_source(const struct addr *a);
 
 int addr_of_socket(int fd, struct addr *out); /* getsockname(2): 0, or -1 with errno */

@@ -115,8 +115,8 @@ static bool start_attempt(struct race *race, struct attempt *a)
 
 static void on_stagger(struct timer *t);
 
-/* Starts the next attempt; those that fail at once are passed. Without any left, and none on its way, this is the end: the
- * caller must not touch the race any more. */
+/* Starts the next attempt; those that fail at once are passed. Without any left, and none on its way, this is the
+ * end: the caller must not touch the race any more. */
 static void go_on(struct race *race)
 {
 	reactor_timer_stop(race->r, &race->stagger);
@@ -126,7 +126,8 @@ static void go_on(struct race *race)
 	if (race->n_open == 0)
 		finish(race, -1);
 	else if (race->next < race->n)
-		reactor_timer_start(race->r, &race->stagger, reactor_now_ns(race->r) + CONNECTOR_STAGGER_NS, on_stagger);
+		reactor_timer_start(race->r, &race->stagger, reactor_now_ns(race->r) + CONNECTOR_STAGGER_NS,
+				    on_stagger);
 }
 
 static void on_stagger(struct timer *t)
@@ -191,7 +192,7 @@ static void append(struct race *race, const struct addr *to)
 		race->attempts[race->n++] = (struct attempt){ .race = race, .to = *to };
 }
 
-/* In the order of RFC 8305 4: one of the first address's family, one of the other, and so on; within a family as given. */
+/* In the order of RFC 8305 4: one of the first address's family, one of the other, and so on. */
 static void set_list(struct race *race, const struct addr *list, size_t n)
 {
 	race->attempts = xcalloc(n, sizeof(*race->attempts));

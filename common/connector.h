@@ -1,12 +1,13 @@
 /* connector.h - connects without blocking: resolves in a pool, races the addresses, gives up at a deadline. Layer 4.
  *
- *	start ---> literal or list -----------------------+---> attempts, each a fresh socket ---> the first that succeeds
- *	     \---> name: getaddrinfo(3) in the workpool --+       next one after CONNECTOR_STAGGER_NS,
- *	                                                          or as soon as one has failed
+ *	start --> literal or list ----------------------+--> attempts, each a fresh socket --> the first that succeeds
+ *	     \--> name: getaddrinfo(3) in the workpool --+      the next after CONNECTOR_STAGGER_NS,
+ *	                                                        or as soon as one has failed
  *
- * The addresses are tried as RFC 8305 describes it: those of the two families in turn, beginning with the resolver's first. The
- * first that succeeds wins and the others are closed. Success means writable, SO_ERROR 0, and NOT connected to itself
- * (RFC 9293 3.5: the same port at both ends). The result comes exactly once, from the loop, never inside connector_start. */
+ * The addresses are tried as RFC 8305 describes it: those of the two families in turn, beginning with the resolver's
+ * first. The first that succeeds wins and the others are closed. Success means writable, SO_ERROR 0, and NOT
+ * connected to itself (RFC 9293 3.5: the same port at both ends). The result comes exactly once, from the loop, never
+ * inside connector_start. */
 #ifndef TCPLAB_CONNECTOR_H
 #define TCPLAB_CONNECTOR_H
 
@@ -18,12 +19,13 @@ enum { CONNECTOR_STAGGER_NS = 250 * 1000 * 1000 }; /* RFC 8305 5: the recommende
 
 struct connector;
 
-/* Takes fd when it is >= 0: connected, non-blocking, close-on-exec; e is NULL then. Otherwise -1, and *e says why the last
- * attempt failed (ETIMEDOUT when the deadline came first). The connector is idle again and may be started anew, or freed. */
+/* Takes fd when it is >= 0: connected, non-blocking, close-on-exec; e is NULL then. Otherwise -1, and *e says why the
+ * last attempt failed (ETIMEDOUT when the deadline came first). The connector is idle again and may be started anew,
+ * or freed. */
 typedef void connect_fn(struct connector *c, int fd, const struct net_error *e);
 
-/* What to connect to; borrowed, with all it points to, until the result comes or connector_cancel. Many connectors may share
- * one. */
+/* What to connect to; borrowed, with all it points to, until the result comes or connector_cancel. Many connectors
+ * may share one. */
 struct connect_to {
 	const char *host; /* a name or a literal */
 	uint16_t port;
@@ -39,8 +41,8 @@ struct connector {
 	connect_fn *on_result;
 };
 
-/* pool may be NULL: then only literals are understood (EAI_NONAME). A pool that is full is an error (EAGAIN). The pool must not
- * be stopped before the result or connector_cancel. */
+/* pool may be NULL: then only literals are understood (EAI_NONAME). A pool that is full is an error (EAGAIN). The
+ * pool must not be stopped before the result or connector_cancel. */
 void connector_start(struct connector *c, struct reactor *r, struct workpool *pool, const struct connect_to *to,
 		     connect_fn *fn);
 
@@ -56,9 +58,9 @@ static inline bool connector_is_busy(const struct connector *c)
 /* No result will come, and every socket is closed; it may be idle. */
 void connector_cancel(struct connector *c);
 
-/* How long to wait before the next try: doubling from `first_ns` up to `most_ns`, each a random time between nothing and that
- * ("full jitter"), so that a thousand clients of a server that was restarted do not all come back in the same instant. After a
- * success set `tries` to 0. */
+/* How long to wait before the next try: doubling from `first_ns` up to `most_ns`, each a random time between nothing
+ * and that ("full jitter"), so that a thousand clients of a server that was restarted do not all come back in the
+ * same instant. After a success set `tries` to 0. */
 struct backoff {
 	uint64_t first_ns, most_ns;
 	uint64_t seed; /* any number, different for each client */

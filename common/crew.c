@@ -40,6 +40,12 @@ struct part *crew_part_of(struct reactor *r)
 static void on_empty(struct station *st);
 static void on_signal(struct signals *s, int number);
 
+static void start_busy_poll(struct reactor *r, unsigned i, void *arg)
+{
+	(void)i, (void)arg;
+	reactor_set_busy_poll(r, true);
+}
+
 int crew_open(struct crew *crew, unsigned n, void (*on_end)(struct station *, struct session *, int), struct net_error *e)
 {
 	pthread_mutex_init(&crew->lock, NULL);
@@ -55,9 +61,10 @@ int crew_open(struct crew *crew, unsigned n, void (*on_end)(struct station *, st
 		ss->station.r = loops_get(&crew->loops, i);
 		ss->station.on_end = on_end;
 		ss->station.on_empty = on_empty;
-		reactor_set_busy_poll(ss->station.r, crew->o->busy_poll);
 		reactor_set_user(ss->station.r, ss); /* WHY safe: the loop does nothing before something is posted to it */
 	}
+	if (crew->o->busy_poll)
+		loops_each(&crew->loops, start_busy_poll, NULL);
 	if (signals_start(&crew->signals, loops_get(&crew->loops, 0), on_signal) == 0)
 		return 0;
 	net_fail(e, "open", "signalfd");

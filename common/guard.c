@@ -1,5 +1,5 @@
-/* guard.c - the token bucket as virtual scheduling, one of the two forms of the generic cell rate algorithm (ITU-T I.371):
- * one stamp for each source, and nothing has to be refilled. See guard.h. */
+/* guard.c - the token bucket as virtual scheduling, a form of the generic cell rate algorithm (ITU-T I.371): one stamp
+ * for each source, and nothing has to be refilled. See guard.h. */
 #include "guard.h"
 
 #include "prng.h"

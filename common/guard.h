@@ -9,17 +9,17 @@
  *	     now          full_ns         refused      when the debt is more than burst - 1 answers
  *
  * There are as many sources as there are addresses to forge, so the table does not grow: it is GUARD_SETS sets of
- * GUARD_WAYS places, the set chosen by a hash that `seed` makes unpredictable. A newcomer to a full set takes the place of
- * the source that owes least. If that one owes nothing, nothing is lost: a full bucket is as good as a new one.
+ * GUARD_WAYS places, the set chosen by a hash that `seed` makes unpredictable. A newcomer to a full set takes the
+ * place of the source that owes least. If that one owes nothing, nothing is lost: a new bucket is full, too.
  *
  * What holds, under a flood as well:
  *   - a source that keeps to its rate is never refused: being forgotten only gives it tokens
  *   - a source that is remembered gets no more than its burst and its rate
- *   - who asks most is forgotten last. To have a victim's empty bucket forgotten, and so send it one more burst, an attacker
- *     must empty buckets all over the table: GUARD_SETS * GUARD_WAYS bursts for one (`forgotten` counts)
+ *   - who asks most is forgotten last. To have a victim's empty bucket forgotten, and so send it one more burst, an
+ *     attacker must empty buckets all over the table: GUARD_SETS * GUARD_WAYS bursts for one (`forgotten` counts)
  *
- * LIMIT: each source for itself. A flood in which no source comes twice is answered in full, one answer to each: the harm
- * to each of them is the one answer. */
+ * LIMIT: each source for itself. A flood in which no source comes twice is answered in full, one answer to each: the
+ * harm to each of them is the one answer. */
 #ifndef TCPLAB_GUARD_H
 #define TCPLAB_GUARD_H
 
@@ -42,7 +42,7 @@ struct guard {
 /* rate_per_s 0: no limit. burst is 1 at least. seed: anything that a sender cannot guess; a test takes a constant. */
 void guard_init(struct guard *g, uint32_t rate_per_s, uint32_t burst, uint64_t seed);
 
-/* May the source be answered now? Counts it. key stands for the source, see addr_source (addr.h); now_ns never goes back. */
+/* May the source be answered now? Counts it. key: see addr_source (addr.h). now_ns never goes back. */
 bool guard_allow(struct guard *g, uint64_t key, uint64_t now_ns);
 
 #endif

@@ -17,8 +17,8 @@ struct os_cpu {
 };
 struct os_cpu os_thread_cpu(void); /* of the calling thread (of the process where the system cannot tell) */
 
-/* Starts a thread that no signal is delivered to (sig.h), with a stack of so many bytes: musl's own choice is 128 KiB. It is the
- * caller's to join; with out NULL it is detached. 0, or the error itself, as pthread_create(3) says it. */
+/* Starts a thread that no signal is delivered to (sig.h), with a stack of so many bytes: musl's own
+ * choice is 128 KiB. It is the caller's to join; with out NULL it is detached. 0, or the error of pthread_create(3). */
 MUST_USE int os_thread_start(pthread_t *out, size_t stack_len, void *(*fn)(void *), void *arg);
 
 /* Names the calling thread for top -H and gdb; at most 15 characters are kept (pthread_setname_np(3)). */

@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BATCH = 1024 }; /* events taken in one round */
+enum { BATCH = 256 }; /* events taken in one round */
 
 /* Who has descriptor fd: slots[fd]. The generation counts the watches that had it so far. */
 struct slot {

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 1024 };
+enum { EVENTS_MAX = 256 };
 
 struct epoll {
 	int fd;

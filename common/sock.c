@@ -172,7 +172,7 @@ static int bind_from(int fd, const struct addr *from, struct net_error *e)
 {
 	char text[ADDR_TEXT];
 	int on = 1;
-	/* WHY: a port taken here would be taken for every destination; left to connect, it is for this one alone (ip(7)). */
+	/* WHY: a port taken here is taken for every destination; left to connect, it is for this one alone (ip(7)). */
 	if (addr_port(from) == 0)
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	return bind(fd, &from->u.sa, from->len) == 0 ? 0 : net_fail(e, "bind", addr_text(from, text));
@@ -288,8 +288,8 @@ static int open_udp(const struct addr *where, bool both_families, const struct s
 	int fd = socket(where->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return net_fail(e, "socket", text);
-	/* WHY no SO_REUSEADDR: there is no TIME-WAIT to get past, and two servers that set it share the port: the later one
-	 * takes every datagram, and neither is told (socket(7)). */
+	/* WHY no SO_REUSEADDR: there is no TIME-WAIT to get past, and two servers that set it share the port: the
+	 * later one takes every datagram, and neither is told (socket(7)). */
 	int only_v6 = !both_families;
 	if (where->u.sa.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6));

@@ -1,7 +1,7 @@
 /* sock.h - making TCP sockets: listen, connect with a deadline, and the options; and UDP sockets. Layer 2.
  *
- * Descriptors are close-on-exec, and blocking where nothing else is said. A function that makes one gives it to the caller,
- * who closes it. */
+ * Descriptors are close-on-exec, and blocking where nothing else is said. A function that makes one gives it to the
+ * caller, who closes it. */
 #ifndef TCPLAB_SOCK_H
 #define TCPLAB_SOCK_H
 
@@ -48,8 +48,8 @@ MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *
 
 /* The two halves of a connection, for a loop that does not wait (connector.h); sock_connect is made of them.
  *
- * begin: a fresh socket, its options, bind to `from` unless that is NULL, and connect(2). Never blocks. A descriptor, here
- * a non-blocking one, on its way; or -1 with *e.
+ * begin: a fresh socket, its options, bind to `from` unless that is NULL, and connect(2). Never blocks. A descriptor,
+ * here a non-blocking one, on its way; or -1 with *e.
  * result: once the descriptor is writable, what became of it. 0, or -1 with errno; a connection to itself is
  * ECONNREFUSED. Then end it with sock_abort: a plain close would leave TIME-WAIT on the port of a server to come. */
 MUST_USE int sock_connect_begin(const struct addr *to, const struct addr *from, const struct sock_options *o,

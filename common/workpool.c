@@ -216,7 +216,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* One more thread, if all those that idle have a job waiting already. 0, or an error when nobody at all would do the job. */
+/* One more thread, if all those that idle have a job waiting already. 0, or an error when nobody would do the job. */
 static int provide_thread(struct pool *p)
 {
 	if (p->n_queued < p->n_idle || p->n_threads == p->threads_max)

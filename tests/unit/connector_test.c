@@ -1,5 +1,5 @@
-/* connector_test.c - on every kind of loop, with real sockets on loopback: addresses that answer, refuse and keep silent, raced
- * in their order; names through a pool; a deadline; and an end at any moment. No name server is asked. */
+/* connector_test.c - on every kind of loop, with real sockets on loopback: addresses that answer, refuse and keep
+ * silent; names through a pool; a deadline; and an end at any moment. No name server is asked. */
 #include "connector.h"
 
 #include "check.h"
@@ -304,8 +304,8 @@ static void let_sleep(struct client *c)
 	watch_stop(&waking.watch);
 }
 
-/* Two keep silent; the first wakes up when the second has been asked already, and wins with its second SYN (RFC 6298 2: after
- * a second). So an attempt goes on while others are made. */
+/* Two keep silent; the first wakes up when the second has been asked already, and wins with its second SYN (RFC 6298
+ * 2: after a second). So an attempt goes on while others are made. */
 static void test_first_wins_late(void)
 {
 	int silent_fd[2], fill[2][4];

@@ -1,5 +1,6 @@
-/* guard_test.c - against buckets that are really refilled and a table that may grow; then under floods of forged sources,
- * where memory ends: who keeps to his rate is served, who does not is held, and nobody else's bucket is given away. */
+/* guard_test.c - against buckets that are really refilled and a table that may grow; then under floods of forged
+ * sources, where memory ends: who keeps to his rate is served, who does not is held, and nobody else's bucket is
+ * given away. */
 #include "guard.h"
 
 #include "check.h"
@@ -83,7 +84,7 @@ static void test_extremes(void)
 
 /* --- against a model --------------------------------------------------------------------------------------------- */
 
-/* The bucket as it is described: tokens that come in, up to the burst. Counted in parts of which interval_ns make one. */
+/* The bucket as it is described: tokens that come in, up to the burst. interval_ns parts make one of them. */
 struct bucket {
 	uint64_t parts, at_ns;
 };
@@ -141,8 +142,8 @@ static uint64_t forged(uint64_t i)
 
 enum { FLOOD = 100 * PLACES };
 
-/* A million forged sources each second, each of them once, is more than there are places for; among them comes one that asks
- * at exactly its rate. */
+/* A million forged sources each second, each of them once, is more than there are places for; among them comes one
+ * that asks at exactly its rate. */
 static void test_honest_source_in_a_flood(void)
 {
 	struct guard *g = fresh(100, 1, 5);
@@ -176,8 +177,8 @@ static void test_abuser_in_a_flood(void)
 	CHECK_INT(answered, BURST + (now - 1000 - start) * RATE / second);
 }
 
-/* The attack that would help: buckets emptied all over the table until the victim's is forgotten. It takes about as many
- * answers to others as the head of guard.h says before the victim gets any beyond its due. */
+/* The attack that would help: buckets emptied all over the table until the victim's is forgotten. It takes about as
+ * many answers to others as the head of guard.h says before the victim gets any beyond its due. */
 static void test_price_of_being_forgotten(void)
 {
 	enum { BURST = 4 };
@@ -205,7 +206,7 @@ static void test_full_buckets_go_first(void)
 
 /* --- the seed ---------------------------------------------------------------------------------------------------- */
 
-/* Sources that share a set under one seed, as somebody who knew it would choose them: the first two that are forgotten. */
+/* How many of these sources are forgotten when each of them asks once. */
 static unsigned forgotten_with(uint64_t seed, const uint64_t *keys, size_t n)
 {
 	struct guard *g = fresh(1, 1, seed);
@@ -214,6 +215,7 @@ static unsigned forgotten_with(uint64_t seed, const uint64_t *keys, size_t n)
 	return (unsigned)g->forgotten;
 }
 
+/* Sources that share a set under one seed, as somebody who knew it would choose them, and under no other. */
 static void test_seed(void)
 {
 	enum { N = 4 * GUARD_WAYS };

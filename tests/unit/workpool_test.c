@@ -1,5 +1,6 @@
-/* workpool_test.c - on every kind of loop: jobs run elsewhere and their results come home, in order; a full pool refuses; and
- * a job may be cancelled, or the pool stopped, at any point of its way. Gates hold a job where the test wants it. */
+/* workpool_test.c - on every kind of loop: jobs run elsewhere and their results come home, in order; a full pool
+ * refuses; and a job may be cancelled, or the pool stopped, at any point of its way. Gates hold a job where the test
+ * wants it. */
 #include "workpool.h"
 
 #include "cdefs.h"
@@ -452,8 +453,8 @@ static void stop_loop(struct deferred *d)
 	reactor_stop(loop);
 }
 
-/* Hundreds of pools, each stopped in the middle of something, and the loop gone at once: every job meets exactly one end.
- * For the sanitizers. */
+/* Hundreds of pools, each stopped in the middle of something, and the loop gone at once: every job meets exactly one
+ * end. For the sanitizers. */
 static void test_any_moment(void)
 {
 	enum { POOLS = 150, JOBS = 12 };
@@ -521,8 +522,8 @@ static void *do_nothing(void *arg)
 	return arg;
 }
 
-/* So that a thread of a pool can be told from one that a sanitizer keeps for itself: that one starts with the first of all
- * threads. Those that come after have our name before they give themselves their own. */
+/* So that a thread of a pool can be told from one that a sanitizer keeps for itself: that one starts with the first
+ * of all threads. Those that come after have our name before they give themselves their own. */
 static void name_threads(void)
 {
 	pthread_t thread;
