@@ -13,7 +13,6 @@
 
 enum { INPUT_OPEN, INPUT_EOF };
 enum { OUTPUT_OPEN, OUTPUT_DRAINING, OUTPUT_SHUT };
-enum { DROP_CHUNK = 1024 * 1024 }; /* nothing is copied, so one event may drop more than it may read */
 
 static bool on_event(struct watch *w, unsigned events);
 
@@ -327,7 +326,7 @@ static void take_input(struct conn *c)
 {
 	_Alignas(4096) unsigned char block[IO_CHUNK]; /* WHY aligned: see xmalloc_pages */
 	if (c->ops->on_data == NULL) {
-		(void)has_come(c, recv(c->watch.fd, NULL, DROP_CHUNK, MSG_TRUNC));
+		(void)has_come(c, io_drop(c->watch.fd));
 	} else if (buf_len(&c->in) > 0) {
 		if (has_come(c, io_fill(&c->in, c->watch.fd)))
 			use_kept(c);

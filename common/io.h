@@ -45,6 +45,11 @@ enum { IO_CHUNK = 64 * 1024 };
  * stack (readv(2)), so that b grows by what came and not by what might have come. > 0 bytes, 0 EOF, -1 with errno (EAGAIN). */
 MUST_USE ssize_t io_fill(struct buf *b, int fd);
 
+/* Throws away what there is, at most IO_DROP: the kernel drops it and copies nothing (MSG_TRUNC on TCP, tcp(7)), which is why
+ * it may be more than IO_CHUNK. > 0 bytes, 0 EOF, -1 with errno (EAGAIN). TCP only. */
+enum { IO_DROP = 1024 * 1024 };
+MUST_USE ssize_t io_drop(int fd);
+
 /* Sends from the front of b what the kernel takes, in one call; never raises SIGPIPE. > 0 bytes, -1 with errno (EAGAIN). b must
  * not be empty. */
 MUST_USE ssize_t io_drain(struct buf *b, int fd);
