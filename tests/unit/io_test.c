@@ -539,6 +539,38 @@ static void test_fill_in_random_pieces(void)
 	close_pipe(fds);
 }
 
+/* --- and away with it --------------------------------------------------------------------------------------------- */
+
+/* What there is goes at once, and no more than IO_DROP; then EAGAIN, EOF, and the error of a peer that is gone. */
+static void test_drop(void)
+{
+	struct pair p;
+	pair_open(&p);
+	CHECK_INT(fcntl(p.here, F_SETFL, O_NONBLOCK), 0);
+	CHECK_INT(io_drop(p.here), -1);
+	CHECK_INT(errno, EAGAIN);
+	size_t dropped = 0;
+	for (int i = 0; i < 20; i++)
+		CHECK_INT(send(p.peer, big, 5000, 0), 5000);
+	while (dropped < 20 * 5000) {
+		wait_readable(&p);
+		ssize_t n = io_drop(p.here);
+		if (!CHECK(n > 0 && n <= IO_DROP))
+			break;
+		dropped += (size_t)n;
+	}
+	CHECK_INT(dropped, 20 * 5000);
+	CHECK_INT(send(p.peer, "x", 1, 0), 1);
+	shutdown(p.peer, SHUT_WR);
+	wait_readable(&p);
+	CHECK_INT(io_drop(p.here), 1);
+	wait_readable(&p);
+	CHECK_INT(io_drop(p.here), 0);
+	sock_abort(p.peer);
+	p.peer = -1;
+	pair_close(&p);
+}
+
 /* --- and out of it ------------------------------------------------------------------------------------------------ */
 
 static void fill_stream_3(struct buf *b)
@@ -622,6 +654,7 @@ int main(void)
 	test_fill_grows_by_what_came();
 	test_fill_takes_the_free_space_first();
 	test_fill_in_random_pieces();
+	test_drop();
 	test_drain();
 	test_drain_to_a_gone_peer();
 	return check_done();
