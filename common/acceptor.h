@@ -3,7 +3,8 @@
  * TOO MANY DESCRIPTORS (EMFILE)  a reserve descriptor is given up, so that a batch of waiting connections can be accepted
  *   and closed: their peers learn it at once, instead of hanging in the backlog. Then the reserve is taken again and the
  *   listener is left alone for ACCEPTOR_PAUSE_NS. Without that, a level-triggered loop spins at 100 % (lab 42-emfile).
- *   ENFILE, ENOBUFS, ENOMEM: the pause only. ECONNABORTED and other errors of one connection: on to the next.
+ *   A descriptor that the loop cannot watch (select): the same, without the reserve. ENFILE, ENOBUFS, ENOMEM: the pause
+ *   only. ECONNABORTED and other errors of one connection: on to the next.
  * TOO MANY CONNECTIONS (max_live)  the listener is not polled; the kernel's backlog holds the others.
  * One line a second at most is logged. */
 #ifndef TCPLAB_ACCEPTOR_H
@@ -36,6 +37,8 @@ struct acceptor {
 MUST_USE int acceptor_start(struct acceptor *a, struct reactor *r, int listen_fd, unsigned max_live, accept_fn *fn);
 
 void acceptor_release(struct acceptor *a); /* one connection has ended */
-void acceptor_stop(struct acceptor *a);    /* may be stopped already; listen_fd stays open */
+
+/* May be stopped already; legal in on_accept, where the object must not be freed. listen_fd stays open. */
+void acceptor_stop(struct acceptor *a);
 
 #endif

@@ -10,8 +10,9 @@
  *   conn_* call is a harmless no-op, and no other callback comes. Nothing is counted.
  * PRESSURE  conn_write returns false once `high` bytes are queued (these bytes are queued, too): stop producing until
  *   on_low, which comes when `low` or less are left. Who does not want to queue at all uses conn_offer.
- * INPUT  what on_data does not use is kept and shown again, with more behind it. As long as everything is used no
- *   connection has a buffer of its own: an idle one costs sizeof(struct conn).
+ * INPUT  what on_data does not use is kept and shown again: with more behind it, or after conn_pause and conn_resume, be it
+ *   inside of on_data. EOF comes after that. As long as everything is used no connection has a buffer of its own: an idle
+ *   one costs sizeof(struct conn).
  * FAIRNESS  one event reads IO_CHUNK bytes at most, however much is there. */
 #ifndef TCPLAB_CONN_H
 #define TCPLAB_CONN_H

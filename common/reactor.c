@@ -350,13 +350,6 @@ int watch_start(struct watch *w, struct reactor *r, int fd, unsigned want, watch
 	return 0;
 }
 
-/* WHY not after a report: a watch that goes on like that is named once, and not for ever. */
-static void forgive(struct slot *slot)
-{
-	if (slot->idle_rounds < SPIN_ROUNDS)
-		slot->idle_rounds = 0;
-}
-
 void watch_want(struct watch *w, unsigned want)
 {
 	struct reactor *r = w->r;
@@ -368,7 +361,8 @@ void watch_want(struct watch *w, unsigned want)
 	assert(rc == 0); /* it is in the set: nothing can fail but a descriptor closed behind our back */
 	(void)rc;
 	w->want = want;
-	forgive(slot);
+	if (slot->idle_rounds < SPIN_ROUNDS) /* otherwise it was reported, and once is enough */
+		slot->idle_rounds = 0;
 }
 
 void watch_stop(struct watch *w)
@@ -424,6 +418,7 @@ static void report_spin(const struct watch *w, unsigned events)
 	      SPIN_ROUNDS);
 }
 
+/* A round in which it did something, or did not fire, is not counted, and so breaks the row. */
 static void count_spin(struct reactor *r, struct slot *slot, unsigned events)
 {
 	uint16_t round = (uint16_t)r->stats.rounds;
@@ -456,11 +451,7 @@ static void dispatch(struct reactor *r, const struct ready *ready)
 	r->stats.events++;
 	bool did_something = w->on_event(w, events);
 	slot = &r->slots[ready->fd]; /* the callback may have made the table grow */
-	if (slot->watch != w || slot->gen != ready->gen)
-		return;
-	if (did_something)
-		forgive(slot);
-	else
+	if (!did_something && slot->watch == w && slot->gen == ready->gen)
 		count_spin(r, slot, events);
 }
 

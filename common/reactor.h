@@ -78,8 +78,8 @@ const struct reactor_stats *reactor_stats(const struct reactor *r);
 
 /* --- descriptors ------------------------------------------------------------------------------------------------- */
 
-/* What a watch wants, and what happened. HUP and ERR are reported whether wanted or not. With neither READ nor WRITE a watch
- * wants errors only: a flow that is paused must still see a reset. */
+/* What a watch wants, and what happened. HUP and ERR are reported whether wanted or not; select knows neither, and says READ
+ * or WRITE for them. With neither READ nor WRITE a watch wants errors only: a flow that is paused must still see a reset. */
 enum {
 	WATCH_READ = 1,
 	WATCH_WRITE = 2,

@@ -17,7 +17,7 @@ enum { EVENTS_MAX = 256 };
 
 struct epoll {
 	int fd;
-	bool only_ms; /* the kernel is older than 5.11 and has no epoll_pwait2(2) */
+	bool only_ms; /* no epoll_pwait2(2): a kernel before 5.11, or a container whose filter does not know it */
 	struct epoll_event events[EVENTS_MAX];
 };
 
@@ -65,7 +65,7 @@ static int wait_kernel(struct epoll *b, int max, uint64_t timeout_ns)
 	/* By number, because musl has no function for it. The kernel's own timespec has 64 bits everywhere. */
 	int64_t timeout[2] = { (int64_t)(timeout_ns / NS_PER_S), (int64_t)(timeout_ns % NS_PER_S) };
 	int n = (int)syscall(SYS_epoll_pwait2, b->fd, b->events, max, timeout, NULL, (size_t)0);
-	if (n < 0 && errno == ENOSYS) {
+	if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
 		b->only_ms = true;
 		return epoll_wait(b->fd, b->events, max, to_ms(timeout_ns));
 	}

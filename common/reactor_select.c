@@ -1,6 +1,7 @@
-/* select(2): three bit sets of FD_SETSIZE bits, copied in and out in each round. Kept because it is everywhere and because
- * its limits are worth seeing: no descriptor from FD_SETSIZE on, and no way to ask for errors only. For a watch that
- * wants errors only poll(2) is asked, every PROBE_NS. */
+/* select(2): three bit sets of FD_SETSIZE bits, copied in and out in each round. Kept because it is everywhere and
+ * because its limits are worth seeing: no descriptor from FD_SETSIZE on; no word for a hang-up or an error, which show
+ * as readable or writable; and no way to ask for errors only. For a watch that wants errors only poll(2) is asked after
+ * each wait, and no wait is longer than PROBE_NS. */
 #include "reactor_backend.h"
 
 #include "clock.h"

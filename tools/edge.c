@@ -9,16 +9,16 @@
  * Look for:  PITFALL below. In three experiments the fix is a loop, in the fourth an epoll_ctl(2).
  * Labs:      41-lt-et.
  *
- * Level-triggered, the default, epoll_wait(2) returns for as long as there is something; edge-triggered (EPOLLET) it returns
- * when something came:
+ * Level-triggered, the default, epoll_wait(2) returns for as long as there is something; edge-triggered (EPOLLET) it
+ * returns when something came:
  *
  *     what happens      3000 bytes come    recv 1000    recv 1000    recv 1000    recv: EAGAIN
  *     bytes there       3000               2000         1000         0            0
  *     level             wakes              wakes        wakes
  *     edge              wakes
  *
- * Both ends of each connection are in this process and this thread, so that everything can arrive before the experiment begins
- * to wait: what is counted then depends neither on time nor on load, and is the same in each run.
+ * Both ends of each connection are in this process and this thread, so that everything can arrive before the experiment
+ * begins to wait: what is counted then depends neither on time nor on load, and is the same in each run.
  *
  * The chapters: what the experiments share, the four experiments, options and main. */
 #include "addr.h"
@@ -291,10 +291,10 @@ static void on_readable(const struct options *o, struct reader *r, unsigned char
 		r->reads++;
 		if (n > 0)
 			r->got_bytes += (uint64_t)n;
-		/* PITFALL: one recv, and back to epoll_wait. Level-triggered that is good manners: what is left wakes us again,
-		 * and a busy peer does not starve the others. Edge-triggered nobody wakes us for what is left, only for what
-		 * comes; and a peer that waits for our answer sends no more. The fix is to take a descriptor for ready
-		 * until it says EAGAIN (epoll(7), Questions and answers). */
+		/* PITFALL: one recv, and back to epoll_wait. Level-triggered that is good manners: what is left wakes
+		 * us again, and a busy peer does not starve the others. Edge-triggered nobody wakes us for what is
+		 * left, only for what comes; and a peer that waits for our answer sends no more. The fix is to take a
+		 * descriptor for ready until it says EAGAIN (epoll(7), Questions and answers). */
 	} while (o->fixed && n > 0);
 }
 
@@ -398,8 +398,9 @@ static void accept_all(const struct options *o, int epoll_fd, int listen_fd, uin
 				(*accepted)++;
 				close(fd);
 			}
-			/* PITFALL: the same again. Edge-triggered, whoever accepts one connection for each wake-up leaves those in the
-			 * backlog that came together with it; each newcomer lets the oldest of them in, and takes its place. */
+			/* PITFALL: the same again. Edge-triggered, whoever accepts one connection for each wake-up
+			 * leaves those in the backlog that came together with it; each newcomer lets the oldest of them
+			 * in, and takes its place. */
 		} while (o->fixed && fd >= 0);
 	}
 }
@@ -459,8 +460,9 @@ static void send_more(const struct options *o, struct writer *w)
 			fail_errno(o, "send", "to ourselves");
 		w->sent_bytes += n > 0 ? (uint64_t)n : 0;
 	}
-	/* PITFALL: EPOLLOUT left on. A socket is writable nearly all of the time, and level-triggered epoll_wait says so each time
-	 * that it is asked: the program never sleeps again. The fix asks only while there is something that did not fit. */
+	/* PITFALL: EPOLLOUT left on. A socket is writable nearly all of the time, and level-triggered epoll_wait says
+	 * so each time that it is asked: the program never sleeps again. The fix asks only while there is something
+	 * that did not fit. */
 	uint32_t events = EPOLLIN | (!o->fixed || w->sent_bytes < o->bytes ? EPOLLOUT : 0);
 	if (events != w->events)
 		watch(o, w->epoll_fd, w->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, w->pair.ours, events,
@@ -542,13 +544,14 @@ static const char *const synopsis[] = {
 };
 
 static const char *const about[] = {
-	"edge shows what level-triggered and edge-triggered epoll promise, and the mistake that goes with each. Every experiment is "
-	"run as it is often written, or with --fixed as it should be; --trigger runs the same code with the other trigger.",
-	"stuck: bytes arrive at once, and the program reads once for each wake-up. request: the same in a server that answers when a "
-	"request is complete. accept: clients connect at once, and the server accepts one for each wake-up. epollout: a program sends "
-	"an answer and is idle afterwards, with EPOLLOUT still on.",
-	"Both ends are on loopback in this one process. What is counted does not depend on time or load, but for the wake-ups of "
-	"epollout, which are as many as the time allows.",
+	"edge shows what level-triggered and edge-triggered epoll promise, and the mistake that goes with each. Every "
+	"experiment is run as it is often written, or with --fixed as it should be; --trigger runs the same code with "
+	"the other trigger.",
+	"stuck: bytes arrive at once, and the program reads once for each wake-up. request: the same in a server that "
+	"answers when a request is complete. accept: clients connect at once, and the server accepts one for each "
+	"wake-up. epollout: a program sends an answer and is idle afterwards, with EPOLLOUT still on.",
+	"Both ends are on loopback in this one process. What is counted does not depend on time or load, but for the "
+	"wake-ups of epollout, which are as many as the time allows.",
 	NULL,
 };
 

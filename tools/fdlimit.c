@@ -7,11 +7,11 @@
  * Look for:  the number of wakes, and what the clients saw.
  * Labs:      42-emfile.
  *
- * The limit (RLIMIT_NOFILE, getrlimit(2)) counts for a process. So the server is this process, which lowers its own limit, and
- * the clients are a child, which does not.
+ * The limit (RLIMIT_NOFILE, getrlimit(2)) counts for a process. So the server is this process, which lowers its own
+ * limit, and the clients are a child, which does not.
  *
- * This file is the server; the mistake and both ways out of it are in server_wake(). It serves nothing but a greeting, and drops
- * what its clients send. The clients are in fdlimit/clients.c, the output in fdlimit/report.c. */
+ * This file is the server; the mistake and both ways out of it are in server_wake(). It serves nothing but a
+ * greeting, and drops what its clients send. The clients are in fdlimit/clients.c, the output in fdlimit/report.c. */
 #include "fdlimit/fdlimit.h"
 
 #include "args.h"
@@ -53,8 +53,9 @@ struct server {
 
 /* --- the mistake, and two ways out of it -------------------------------------------------------------------------- */
 
-/* Gives up the reserve, so that a batch of those who wait can be accepted and closed: they learn at once that nobody will serve
- * them. (Who has sent something already gets a reset instead of EOF, RFC 9293 3.6.1; that is an answer, too.) */
+/* Gives up the reserve, so that a batch of those who wait can be accepted and closed: they learn at once that nobody
+ * will serve them. (Who has sent something already gets a reset instead of EOF, RFC 9293 3.6.1; that is an answer,
+ * too.) */
 static void shed(struct server *s)
 {
 	close(s->reserve_fd);
@@ -96,9 +97,10 @@ static void server_wake(struct server *s)
 		return; /* the client gave up while it was in the queue (accept(2)) */
 	s->count.failed++;
 	s->count.error = error;
-	/* PITFALL: "on to the next event". The connection that could not be accepted is still in the queue, so the listener is
-	 * still readable, and poll(2) returns at once, for ever: a whole processor for nothing. (An edge-triggered loop would
-	 * sleep instead, until the next one comes.) And all the time the client waits: its connect(2) had succeeded. */
+	/* PITFALL: "on to the next event". The connection that could not be accepted is still in the queue, so the
+	 * listener is still readable, and poll(2) returns at once, for ever: a whole processor for nothing. (An
+	 * edge-triggered loop would sleep instead, until the next one comes.) And all the time the client waits: its
+	 * connect(2) had succeeded. */
 	if (!opt.fixed && !opt.pause)
 		return;
 	if (opt.fixed && error == EMFILE && s->reserve_fd >= 0)
@@ -123,8 +125,9 @@ static void look_at_connections(struct server *s)
 
 /* --- the limit, and the loop -------------------------------------------------------------------------------------- */
 
-/* New descriptors get the lowest free number, and must stay below RLIMIT_NOFILE: puts that so that n_free are left. Those in use
- * are looked for one by one, because whoever started us may have left us some, with gaps between them. The limit, or -1. */
+/* New descriptors get the lowest free number, and must stay below RLIMIT_NOFILE: puts that so that n_free are left.
+ * Those in use are looked for one by one, because whoever started us may have left us some, with gaps between them.
+ * The limit, or -1. */
 static int leave_free(uint64_t n_free)
 {
 	struct rlimit limit;
@@ -207,7 +210,8 @@ static int server_open(struct server *s, struct addr *bound, struct net_error *e
 	s->listen_fd = sock_serve(host, (uint16_t)opt.port, family(), &plain, bound, e);
 	if (s->listen_fd < 0)
 		return -1;
-	/* WHY: without it the accept4 that finds the queue empty again would wait in there, and nobody else be served. */
+	/* WHY: without it the accept4 that finds the queue empty again would wait in there, and nobody else be
+	 * served. */
 	if (fcntl(s->listen_fd, F_SETFL, O_NONBLOCK) < 0)
 		return net_fail(e, "fcntl", "O_NONBLOCK");
 	warnf("listening on %s", addr_text(bound, text));

@@ -18,8 +18,8 @@
  * The chapters: the format, the two readers, the receiver around them, the sender, options and main. All of it is one
  * thread and blocking calls; before each of them it waits in poll(2), so that a deadline or a signal ends it.
  *
- * LIMIT: the receiver serves one sender after another. The next one waits in the backlog, as long as the first one keeps
- * sending a byte now and then. */
+ * LIMIT: the receiver serves one sender after another. The next one waits in the backlog, as long as the first one
+ * keeps sending a byte now and then. */
 #include "addr.h"
 #include "args.h"
 #include "clock.h"
@@ -83,8 +83,8 @@ static bool message_is_ours(const unsigned char *p, size_t len)
 	return true;
 }
 
-/* Until fd is ready for these events: 0, or -1 with ECANCELED (a signal came, now or before) or ETIMEDOUT. fd -1 only lets
- * time pass. */
+/* Until fd is ready for these events: 0, or -1 with ECANCELED (a signal came, now or before) or ETIMEDOUT. fd -1 only
+ * lets time pass. */
 static int wait_for(int fd, short events, uint64_t limit_ns)
 {
 	struct pollfd p = { .fd = fd, .events = events };
@@ -204,10 +204,11 @@ static int read_naive(struct reader *r)
 		ssize_t n = receive(r, r->data, r->cap);
 		if (n <= 0)
 			return (int)n;
-		/* PITFALL: one recv is taken for one message. But it returns the bytes that are here now: several messages, half a
-		 * one, the end of one and the beginning of the next. TCP delivers bytes in order (RFC 9293 2.2); where a
-		 * send(2) ended it does not tell, and it cuts and joins as it likes (3.9.1.2: PSH is not a record marker
-		 * either). On a desk, with one message now and then, this loop passes every test. */
+		/* PITFALL: one recv is taken for one message. But it returns the bytes that are here now: several
+		 * messages, half a one, the end of one and the beginning of the next. TCP delivers bytes in order (RFC
+		 * 9293 2.2); where a send(2) ended it does not tell, and it cuts and joins as it likes (3.9.1.2: PSH is
+		 * not a record marker either). On a desk, with one message now and then, this loop passes every
+		 * test. */
 		take_message(r, r->data, (size_t)n);
 	}
 }
@@ -241,8 +242,8 @@ static int take_messages(struct reader *r)
 	return 0;
 }
 
-/* Fixed: bytes go into a buffer, and the length, not recv, says where a message ends. 0 at a FIN between two messages; -1
- * with errno, EPROTO for a FIN inside one, EMSGSIZE for one that is too long. */
+/* Fixed: bytes go into a buffer, and the length, not recv, says where a message ends. 0 at a FIN between two messages;
+ * -1 with errno, EPROTO for a FIN inside one, EMSGSIZE for one that is too long. */
 static int read_framed(struct reader *r)
 {
 	for (;;) {
@@ -596,12 +597,12 @@ static const char *const synopsis[] = {
 };
 
 static const char *const about[] = {
-	"framing shows that TCP is a stream of bytes and knows no messages. The sender writes messages, each with its length in "
-	"front. The receiver as it is first takes what one recv(2) returns for one message, as much code does; with --fixed it "
-	"takes the length's word for it, over as many or as few recv(2) as it needs.",
-	"The receiver counts what it took for messages, and how many of them were: a right one is, from its first byte to its "
-	"last, what its length says; with --verify it is also one that our sender makes, in its turn and with every byte in "
-	"place.",
+	"framing shows that TCP is a stream of bytes and knows no messages. The sender writes messages, each with its "
+	"length in front. The receiver as it is first takes what one recv(2) returns for one message, as much code "
+	"does; with --fixed it takes the length's word for it, over as many or as few recv(2) as it needs.",
+	"The receiver counts what it took for messages, and how many of them were: a right one is, from its first "
+	"byte to its last, what its length says; with --verify it is also one that our sender makes, in its turn and "
+	"with every byte in place.",
 	NULL,
 };
 

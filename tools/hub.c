@@ -6,16 +6,19 @@
  * Look for:  the columns "queued" and "memory".
  * Labs:      13-slow-reader.
  *
- * The source is paced: --rate, in blocks of --length. Each client has a queue, for what the kernel does not take from us because
- * its send buffer is full, because the client's receive buffer is full, because the client does not read (RFC 9293 3.8.6):
+ * The source is paced: --rate, in blocks of --length. Each client has a queue, for what the kernel does not take
+ * from us because its send buffer is full, because the client's receive buffer is full, because the client does not
+ * read (RFC 9293 3.8.6):
  *
  *	source ---+--- queue A --- send buffer ~~~ receive buffer --- client A
  *	          +--- queue B --- send buffer ~~~ receive buffer --- client B
  *	          +--- queue C --- send buffer ~~~ receive buffer --- client C, stopped
  *	               ^ grows without end, unless somebody bounds it
  *
- * The mistake and its three remedies are in offer(). A block goes to a client whole or not at all. The hub ends after --time with a
- * last block that says how many there were; who has not taken everything by then may go on as long as bytes move (30 s at most).
+ * The mistake is in offer(), and so are two remedies, to leave blocks out for this client and to disconnect it; the
+ * third, to let the source wait, is is_held_up(). A block goes to a client whole or not at all. The hub ends after
+ * --time with a last block that says how many there were; who has not taken everything by then may go on as long as
+ * bytes move (30 s at most).
  *
  * This file is the hub; the client is in hub/client.c, the output in hub/report.c, the bytes in hub/hub.h. */
 #include "hub/hub.h"
@@ -28,14 +31,13 @@
 #include "prng.h"
 #include "sig.h"
 #include "sock.h"
+#include "tcpinfo.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -139,9 +141,10 @@ static void offer(struct hub *h, struct client *c, const unsigned char *block, s
 	}
 	if (c->a.queued == 0)
 		sent = send_some(h, c, block, len);
-	/* PITFALL: without the check above this line takes whatever comes. The kernel says clearly that the client is too slow
-	 * (EAGAIN, or a short count), and "then I keep it until it can" turns that into memory: rate x time for each client that
-	 * stopped. Its peer does nothing forbidden; it need only be suspended, or behind a dead link. */
+	/* PITFALL: without the check above this line takes whatever comes. The kernel says clearly that the client
+	 * is too slow (EAGAIN, or a short count), and "then I keep it until it can" turns that into memory: rate x
+	 * time for each client that stopped. Its peer does nothing forbidden; it need only be suspended, or behind a
+	 * dead link. */
 	if (sent < len && c->a.end == HUB_LIVES)
 		append(h, c, block + sent, len - sent);
 	c->a.blocks++;
@@ -223,7 +226,8 @@ static void sweep(struct hub *h)
 			continue;
 		hub_print_account(h->o, &c->a);
 		free_queue(h, c);
-		/* WHY abort: after a plain close the kernel would keep what it has for somebody who does not read, for minutes. */
+		/* WHY abort: after a plain close the kernel would keep what it has for somebody who does not read,
+		 * for minutes. */
 		if (c->a.end == HUB_COMPLETE)
 			close(c->fd);
 		else
@@ -285,7 +289,8 @@ static void produce(struct hub *h)
 	}
 }
 
-/* The blocks that are due. A source that was late does not make up for it with a burst: the clients could not take it. */
+/* The blocks that are due. A source that was late does not make up for it with a burst: the clients could not take
+ * it. */
 static void produce_due(struct hub *h, uint64_t now_ns)
 {
 	enum { AT_ONCE = 64 }; /* then it is time to look after the clients */
@@ -303,13 +308,13 @@ static void produce_due(struct hub *h, uint64_t now_ns)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-/* What is not yet with the client's kernel: our queue, and the send buffer's (SIOCOUTQ, tcp(7); a FIN counts as one byte). */
+/* What is not yet with the client's kernel: our queue, and the send buffer's, where a FIN counts as one byte. */
 static uint64_t left_to_deliver(const struct client *c)
 {
-	int n = 0;
-	if (ioctl(c->fd, SIOCOUTQ, &n) < 0)
-		n = 0;
-	return c->a.queued + (uint64_t)n;
+	struct tcpinfo info;
+	if (tcpinfo_get(c->fd, &info) < 0)
+		tracef("tcpinfo_get(%d): %s", c->fd, errno_name(errno)); /* and the queue counts as empty */
+	return c->a.queued + info.send_queue;
 }
 
 /* The end block, behind whatever is queued, mark or no mark: it is the last. */
@@ -332,8 +337,8 @@ static void finish(struct hub *h)
 	}
 }
 
-/* Nothing has moved for DRAIN_NS, as far as we saw; but the kernel may have sent on behind our back. When the client's kernel has
- * all, and our FIN, the program there will read it some day. */
+/* Nothing has moved for DRAIN_NS, as far as we saw; but the kernel may have sent on behind our back. When the
+ * client's kernel has all, and our FIN, the program there will read it some day. */
 static void look_again(struct hub *h, struct client *c, bool is_last)
 {
 	uint64_t left = left_to_deliver(c);
@@ -366,10 +371,10 @@ static void drain(struct hub *h)
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
-static void start_stream(struct hub *h)
+static void start_stream(struct hub *h, uint64_t now_ns)
 {
 	h->is_streaming = true;
-	h->start_ns = h->next_ns = h->progress_ns = clk_mono_ns();
+	h->start_ns = h->next_ns = h->progress_ns = now_ns;
 	h->t.rss_start = h->t.rss_peak = rss();
 }
 
@@ -414,8 +419,8 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint64_t go_on(struct hub *h, uint64_t now_ns)
 {
 	bool is_asked_to = sig_pending(NULL) != 0;
-	if (!h->is_streaming && !h->is_draining && h->n >= h->o->clients)
-		start_stream(h);
+	if (!h->is_streaming && !h->is_draining && !is_asked_to && h->n >= h->o->clients)
+		start_stream(h, now_ns);
 	uint64_t end_ns = h->is_streaming && h->o->time_ns != 0 ? h->start_ns + h->o->time_ns : CLK_NEVER;
 	if (h->is_streaming && !h->is_draining)
 		produce_due(h, now_ns);
@@ -435,23 +440,31 @@ static bool is_over(const struct hub *h)
 	return (h->is_draining && h->n == 0) || times > 1;
 }
 
+/* What happened since *last_ns, when --interval is over or the stream is. Returns when to come again. */
+static uint64_t show_interval(struct hub *h, uint64_t *last_ns, uint64_t now_ns)
+{
+	uint64_t interval_ns = h->o->interval_ns;
+	if (*last_ns == 0)
+		*last_ns = h->start_ns;
+	if (h->is_draining || now_ns >= *last_ns + interval_ns) {
+		look_at_memory(h);
+		hub_print_interval(h->o, &h->t, *last_ns - h->start_ns, now_ns - *last_ns);
+		*last_ns = now_ns;
+	}
+	return *last_ns + interval_ns;
+}
+
 static void run(struct hub *h)
 {
-	uint64_t last_ns = 0, interval_ns = h->o->interval_ns;
-	while (!is_over(h)) {
+	uint64_t last_ns = 0;
+	for (;;) {
 		bool was_draining = h->is_draining;
 		uint64_t now_ns = clk_mono_ns(), wake_ns = go_on(h, now_ns);
 		sweep(h);
-		if (last_ns == 0 && h->is_streaming)
-			last_ns = h->start_ns;
-		if (interval_ns != 0 && h->is_streaming && !was_draining) {
-			if (now_ns >= last_ns + interval_ns || h->is_draining) {
-				look_at_memory(h);
-				hub_print_interval(h->o, &h->t, last_ns - h->start_ns, now_ns - last_ns);
-				last_ns = now_ns;
-			}
-			wake_ns = least(wake_ns, last_ns + interval_ns);
-		}
+		if (h->o->interval_ns != 0 && h->is_streaming && !was_draining)
+			wake_ns = least(wake_ns, show_interval(h, &last_ns, now_ns));
+		if (is_over(h))
+			break;
 		wait_for_events(h, now_ns, wake_ns);
 		serve_events(h);
 	}

@@ -5,18 +5,18 @@
  * Look for:  how a column grows from row to row.
  * Labs:      40-multiplexing.
  *
- * One round is what an event loop does between two pieces of work: make one connection readable (not timed); then, timed, wait
- * and find it; read it (not timed). The kernel keeps no note of who waits in select(2) and poll(2), so each call hands over all
- * descriptors, asks each of them, and the program looks through all again. epoll(7) is told once, in epoll_ctl(2), and from then on
- * each descriptor puts itself on a list when it becomes ready.
+ * One round is what an event loop does between two pieces of work: make one connection readable (not timed); then,
+ * timed, wait and find it; read it (not timed). The kernel keeps no note of who waits in select(2) and poll(2), so
+ * each call hands over all descriptors, asks each of them, and the program looks through all again. epoll(7) is told
+ * once, in epoll_ctl(2), and from then on each descriptor puts itself on a list when it becomes ready.
  *
  *	                    select, poll                         epoll
  *	once                                                     epoll_ctl for each of n
  *	each round          copy n in, ask n, copy n out, look   take what is on the list
  *	                    through n
  *
- * A connection here is a TCP connection to itself, from a port to the same port (RFC 9293 3.5, simultaneous open): real to the
- * kernel, and only one descriptor. --kind eventfd does without TCP.
+ * A connection here is a TCP connection to itself, from a port to the same port (RFC 9293 3.5, simultaneous open):
+ * real to the kernel, and only one descriptor. --kind eventfd does without TCP.
  *
  * This file makes the connections and has the three ways to wait. The table and the chart are in multiplex/report.c. */
 #include "multiplex/multiplex.h"
@@ -67,8 +67,8 @@ struct bench {
 
 /* --- the connections ---------------------------------------------------------------------------------------------- */
 
-/* bind(2) to a free port, then connect(2) to the same. The addresses are some of 127.0.0.0/8 that nobody else uses, so that
- * thousands of ports taken there are missed by nobody. */
+/* bind(2) to a free port, then connect(2) to the same. The addresses are some of 127.0.0.0/8 that nobody else uses,
+ * so that thousands of ports taken there are missed by nobody. */
 static int connect_to_itself(size_t i)
 {
 	uint32_t net = INADDR_LOOPBACK + ((uint32_t)getpid() & 0xffff) * 256;
@@ -167,9 +167,10 @@ static void make_idle(int fd)
 /* Each returns how many were ready, with these descriptors in found (room for all active ones); 0 after a signal. */
 typedef size_t round_fn(struct bench *b, int *found);
 
-/* The set is an array of FD_SETSIZE bits and the descriptor is the index. select overwrites it, so it is copied each time.
- * PITFALL: FD_SET on a descriptor of FD_SETSIZE (1024) or more writes behind the array (select(2)); nothing in the call can tell.
- * A server that uses select and has no check, as in can_select(), is corrupted by its 1,021st client. */
+/* The set is an array of FD_SETSIZE bits and the descriptor is the index. select overwrites it, so it is copied each
+ * time.
+ * PITFALL: FD_SET on a descriptor of FD_SETSIZE (1024) or more writes behind the array (select(2)); nothing in the
+ * call can tell. A server that uses select and has no check, as in can_select(), is corrupted by its 1,021st client. */
 static size_t round_select(struct bench *b, int *found)
 {
 	fd_set ready = b->wanted;
@@ -184,8 +185,8 @@ static size_t round_select(struct bench *b, int *found)
 	return n;
 }
 
-/* PITFALL: not wrong, and cheap with ten; but the array of all goes into the kernel and is looked through here in each round,
- * so that the cost of an event grows with the connections that have none. */
+/* PITFALL: not wrong, and cheap with ten; but the array of all goes into the kernel and is looked through here in
+ * each round, so that the cost of an event grows with the connections that have none. */
 static size_t round_poll(struct bench *b, int *found)
 {
 	size_t n = 0;

@@ -117,7 +117,9 @@ explain() {
 # --- verdict ---
 
 judge() {
-	local name other
+	local name other sent queued
+	sent=$(field naive.json bytes client '"end":"stuck"')
+	queued=$(field naive.json queued_bytes client '"end":"stuck"')
 	for name in naive drop kick; do
 		for other in "${others[@]}"; do
 			claim "$name: client $other has every block" "$(has_all "$name" "$other")"
@@ -125,7 +127,7 @@ judge() {
 	done
 	claim 'naive: the memory grows by at least half of the stream' "${growth[naive]} >= 0.5 * ${blocks[naive]} * $length"
 	claim 'naive: what was sent and what is queued for the stopped one is, to the byte, the whole stream' \
-		"$(field naive.json bytes client '"end":"stuck"') + $(field naive.json queued_bytes client '"end":"stuck"') == ${blocks[naive]} * ($length + $header) + $header"
+		"$sent + $queued == ${blocks[naive]} * ($length + $header) + $header"
 	for name in drop kick wait; do
 		claim "$name: no queue is ever longer than the mark (and the last header)" \
 			"$(field $name.json queued_peak_bytes) <= $high + $header"
@@ -142,7 +144,8 @@ judge() {
 # A condition for claim: all blocks of the run, none wrong, and the last one seen.
 has_all() {
 	local file=$1-$2.json
-	echo "$(field "$file" blocks) == ${blocks[$1]} && $(field "$file" lost) == 0 && $(field "$file" bad) == 0 && $(is_end "$1-$2" complete)"
+	echo "$(field "$file" blocks) == ${blocks[$1]} && $(field "$file" lost) == 0 &&" \
+		"$(field "$file" bad) == 0 && $(is_end "$1-$2" complete)"
 }
 
 is_end() {

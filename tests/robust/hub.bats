@@ -33,6 +33,7 @@ start_hub() {
 	HUB=$SERVER_PID HUB_OUT=$SERVER_OUT
 	start_program good "$hub" 127.0.0.1 -p "$PORT" --json
 	GOOD=$PROGRAM
+	wait_until hub_says clients -eq 1 # from the first block on
 }
 
 # start_program NAME CMD...: in the background, with its output in NAME.out and NAME.err; $PROGRAM.
@@ -116,13 +117,13 @@ descriptors() {
 
 @test "a client that stalls: with the mark nothing grows, without it only the queue" {
 	local options
-	for options in '--fixed --high 256K' ''; do
+	for options in '--fixed --high 4M' ''; do
 		# shellcheck disable=SC2086 # options
-		start_hub --rate 100MB/s $options
+		start_hub $options
 		start_peer stall
 		if [ -n "$options" ]; then
 			wait_until hub_says dropped_blocks -gt 100
-			hub_says queued_bytes -le $((256 * 1024))
+			hub_says queued_bytes -le $((2 * (4 << 20)))
 		else
 			wait_until hub_says queued_bytes -gt 5000000
 		fi
@@ -166,11 +167,11 @@ descriptors() {
 }
 
 @test "junk without reading: the hub goes on, and neither waits nor grows" {
-	start_hub --fixed --high 256K --rate 50MB/s
+	start_hub --fixed --high 4M
 	start_peer junk
 	wait_until hub_says dropped_blocks -gt 100
 	goes_on
-	hub_says queued_bytes -le $((256 * 1024))
+	hub_says queued_bytes -le $((2 * (4 << 20)))
 	end_hub
 	wait_server "$PEER"
 }
@@ -205,7 +206,6 @@ descriptors() {
 
 @test "the hundred-and-first client is turned away; when others have gone there is room again" {
 	start_hub --fixed --rate 1MB/s --length 4K
-	wait_until hub_says clients -eq 1
 	local i
 	for ((i = 0; i < 99; i++)); do
 		hold
@@ -226,7 +226,6 @@ descriptors() {
 
 @test "300 come and go: no descriptor and no queue is left of them" {
 	start_hub --fixed
-	wait_until hub_says clients -eq 1
 	local before i
 	before=$(descriptors)
 	for ((i = 0; i < 300; i++)); do

@@ -220,6 +220,7 @@ static void test_trim(void)
 	CHECK_INT(prng_check(4, 0, buf_peek(&b) + 900, 1000), 1000);
 	buf_consume(&b, 1900);
 	CHECK(b.mem != NULL);
+	CHECK_INT(buf_free_len(&b), b.cap); /* empty: all of it is free again, without a move */
 	buf_trim(&b);
 	CHECK(b.mem == NULL && b.cap == 0);
 	buf_append(&b, "again", 5);

@@ -48,8 +48,8 @@ static inline int in_quiet_child(void (*body)(void))
 	return child_run(body, 1);
 }
 
-/* In a child: from now on the system call fails with this errno, as if the kernel were older or out of something (seccomp(2)).
- * False where that cannot be had. */
+/* In a child: from now on the system call fails with this errno, as if the kernel were older or out of something
+ * (seccomp(2)). False where that cannot be had. */
 static inline bool child_forbid(unsigned syscall_number, unsigned error)
 {
 	struct sock_filter code[] = {

@@ -37,7 +37,7 @@ static void test_marks(struct reactor *r)
 	CHECK(s.peak >= 100000 && s.peak < 100000 + PIECE);
 	CHECK_INT(s.written, s.conn.bytes_out + s.peak); /* the last piece is queued, too */
 	RUN_UNTIL(r, !is_ready(s.fd, POLLOUT));
-	CHECK(rounds_in(r, 10 * NS_PER_MS) <= 20);
+	CHECK(rounds_in(r, 10 * NS_PER_MS) <= FEW);
 	CHECK_INT(s.lows, 0);
 	peer_reads(&s.peer, true);
 	run(r);
@@ -356,7 +356,7 @@ static void test_hangup_while_paused(struct reactor *r)
 	for (unsigned i = 0; s.eofs == 0; i++) {
 		CHECK_INT(s.datas, i);
 		CHECK_INT(s.closes, 0);
-		CHECK(rounds_in(r, 3 * NS_PER_MS) <= 4);
+		CHECK(rounds_in(r, 3 * NS_PER_MS) <= FEW);
 		conn_resume(&s.conn);
 		RUN_UNTIL(r, s.datas > i || s.eofs > 0);
 	}

@@ -1,8 +1,9 @@
 /* loop_kit.h - what the tests of the loop share: every kind of loop in turn, actors that tell a story, both ends of a
  * connection, and a number of rounds.
  *
- * An ACTOR watches a descriptor, has a timer and can be called later. Each time its turn comes it adds its name to the story
- * and then does what `act` says. So a test reads as: who stands ready, what they do to each other, and the story that comes of it. */
+ * An ACTOR watches a descriptor, has a timer and can be called later. Each time its turn comes it adds its name to the
+ * story and then does what `act` says. So a test reads as: who stands ready, what they do to each other, and the story
+ * that comes of it. */
 #ifndef TCPLAB_LOOP_KIT_H
 #define TCPLAB_LOOP_KIT_H
 

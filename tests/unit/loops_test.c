@@ -1,5 +1,6 @@
-/* loops_test.c - a loop for each thread: who runs what, in which order, how turns are dealt, and that the end leaves no call, no
- * thread and no descriptor behind. Every test runs on every kind of loop, chosen as a user does: by the environment. */
+/* loops_test.c - a loop for each thread: who runs what, in which order, how turns are dealt, and that the end leaves no
+ * call, no thread and no descriptor behind. Every test runs on every kind of loop, chosen as a user does: by the
+ * environment. */
 #include "loops.h"
 
 #include "child.h"
@@ -296,8 +297,8 @@ static void wait_for_last_moment(struct reactor *r, unsigned i, void *arg)
 	reactor_timer_start(r, &rumour->timer, reactor_now_ns(r) + NS_PER_MS, on_last_moment);
 }
 
-/* "My last connection has ended", posted to loop 0 when that one has already been run to its end; and what comes of it. Each
- * call that was posted is made. */
+/* "My last connection has ended", posted to loop 0 when that one has already been run to its end; and what comes of it.
+ * Each call that was posted is made. */
 static void test_late_posts(void)
 {
 	late_calls = 0;
@@ -311,8 +312,8 @@ static void test_late_posts(void)
 
 /* --- room for a connection --------------------------------------------------------------------------------------- */
 
-/* More than a connection needs that reads, and than musl gives a thread by itself; not much more, because ThreadSanitizer takes
- * most of a small stack. */
+/* More than a connection needs that reads, and than musl gives a thread by itself; not much more, because
+ * ThreadSanitizer takes most of a small stack. */
 static void use_stack(struct reactor *r, unsigned i, void *arg)
 {
 	volatile unsigned char block[160 * 1024];

@@ -1,5 +1,5 @@
-/* reactor_backend_test.c - what reactor_backend.h promises, from each of epoll, poll and select, without a loop around it. What
- * is true of one of them only is in the test of its own. */
+/* reactor_backend_test.c - what reactor_backend.h promises, from each of epoll, poll and select, without a loop around
+ * it. What is true of one of them only is in the test of its own. */
 #include "reactor_backend.h"
 
 #include "check.h"
@@ -76,7 +76,8 @@ static void test_names_and_limits(void)
 
 /* --- the set ----------------------------------------------------------------------------------------------------- */
 
-/* A descriptor that is always writable and has a byte to read: what is reported is what is wanted, from each state to each. */
+/* A descriptor that is always writable and has a byte to read: what is reported is what is wanted, from each state to
+ * each. */
 static void test_states(void)
 {
 	static const unsigned states[] = { 0, BACKEND_PRESENT, BACKEND_PRESENT | WATCH_READ,

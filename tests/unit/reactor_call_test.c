@@ -1,5 +1,5 @@
-/* reactor_call_test.c - what the loop does later: timers, deferred calls, and calls that other threads post. Each once, in its
- * order, and none of them keeps the others waiting. */
+/* reactor_call_test.c - what the loop does later: timers, deferred calls, and calls that other threads post. Each once,
+ * in its order, and none of them keeps the others waiting. */
 #include "reactor.h"
 
 #include "loop_kit.h"
@@ -173,8 +173,8 @@ static void disturb_timers(struct actor *a)
 	}
 }
 
-/* The loop's own count of what is armed is right, whatever is armed, moved and stopped in callbacks: it ends when the last one
- * has fired and not before. */
+/* The loop's own count of what is armed is right, whatever is armed, moved and stopped in callbacks: it ends when the
+ * last one has fired and not before. */
 static void test_timers_at_random(struct reactor *r)
 {
 	rolled = 0;

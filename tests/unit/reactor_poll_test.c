@@ -1,5 +1,5 @@
-/* reactor_poll_test.c - what is true of poll alone: numbers of any height in any order, a set that shrinks and grows, regular
- * files, and a descriptor that was closed behind its back. */
+/* reactor_poll_test.c - what is true of poll alone: numbers of any height in any order, a set that shrinks and grows,
+ * regular files, and a descriptor that was closed behind its back. */
 #include "reactor_backend.h"
 
 #include "loop_kit.h"

@@ -1,5 +1,5 @@
-/* reactor_select_test.c - what is true of select alone: the last descriptor it can hold, no names for errors, and the probe that
- * sees a reset for those who want nothing else. */
+/* reactor_select_test.c - what is true of select alone: the last descriptor it can hold, no names for errors, and the
+ * probe that sees a reset for those who want nothing else. */
 #include "reactor_backend.h"
 
 #include "loop_kit.h"

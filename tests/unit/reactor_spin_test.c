@@ -1,5 +1,5 @@
-/* reactor_spin_test.c - the loop names whoever makes it spin: a watch that fires round after round and never does anything is
- * reported once, with its descriptor and its peer, and nobody else is. */
+/* reactor_spin_test.c - the loop names whoever makes it spin: a watch that fires round after round and never does
+ * anything is reported once, with its descriptor and its peer, and nobody else is. */
 #include "reactor.h"
 
 #include "addr.h"

@@ -1,6 +1,6 @@
-/* reactor_test.c - the loop's life: how one is chosen and refused, the order of a round, what keeps it running, what ends it,
- * and what must not be left when it goes. Watches are in reactor_watch_test.c, timers and calls in reactor_call_test.c, busy
- * loops in reactor_spin_test.c. */
+/* reactor_test.c - the loop's life: how one is chosen and refused, the order of a round, what keeps it running, what
+ * ends it, and what must not be left when it goes. Watches are in reactor_watch_test.c, timers and calls in
+ * reactor_call_test.c, busy loops in reactor_spin_test.c. */
 #include "reactor.h"
 
 #include "child.h"
@@ -213,7 +213,7 @@ static void test_never_inside(struct reactor *r)
 
 /* --- now --------------------------------------------------------------------------------------------------------- */
 
-/* Whoever sets a timer before the loop runs, or between two runs, must not start from the time when the loop was made. */
+/* Whoever sets a timer before the loop runs, or between two runs, must not count from an old time. */
 static void test_now_outside_a_round(struct reactor *r)
 {
 	for (int run = 0; run < 2; run++) {
@@ -383,8 +383,8 @@ static uint64_t rounds_of_a_timer(struct reactor *r)
 	return reactor_stats(r)->rounds - before;
 }
 
-/* A loop that sleeps wakes up for the timer (a wheel may want a few steps); one that polls goes round and round. A loaded
- * machine may not let it run for all of the 20 ms: then it tries again. */
+/* A loop that sleeps wakes up for the timer (a wheel may want a few steps); one that polls goes round and round. A
+ * loaded machine may not let it run for all of the 20 ms: then it tries again. */
 static void test_busy_poll(struct reactor *r)
 {
 	enum { FEW = 20, TRIES = 50 };

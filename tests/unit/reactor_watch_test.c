@@ -1,5 +1,5 @@
-/* reactor_watch_test.c - descriptors on the loop: who gets which event when watches are stopped, restarted and replaced inside
- * a callback, what a watch may want, what cannot be watched, and that all get their turn. */
+/* reactor_watch_test.c - descriptors on the loop: who gets which event when watches are stopped, restarted and replaced
+ * inside a callback, what a watch may want, what cannot be watched, and that all get their turn. */
 #include "reactor.h"
 
 #include "child.h"
@@ -61,8 +61,8 @@ static void replace_all(struct actor *a)
 	}
 }
 
-/* The first callback of a batch replaces all others, and itself, by new connections with the same numbers: the events that are
- * left reach nobody. The newcomers get what is theirs, and only that. */
+/* The first callback of a batch replaces all others, and itself, by new connections with the same numbers: the events
+ * that are left reach nobody. The newcomers get what is theirs, and only that. */
 static void test_numbers_used_again(struct reactor *r)
 {
 	crowd_stand_ready(r, replace_all);
@@ -92,8 +92,8 @@ static void reopen_all_in_place(struct actor *a)
 	}
 }
 
-/* The same with the same struct watch, and with connections that have bytes to read at once: one event each, in the next
- * round. */
+/* The same with the same struct watch, and with connections that have bytes to read at once: one event each, in the
+ * next round. */
 static void test_watches_used_again(struct reactor *r)
 {
 	crowd_stand_ready(r, reopen_all_in_place);
@@ -226,8 +226,8 @@ static void want_writing(struct actor *a)
 	}
 }
 
-/* They were readable; one of them wants all to write: of the events of this batch nothing is left for them, those of the next
- * are what they want. */
+/* They were readable; one of them wants all to write: of the events of this batch nothing is left for them, those of
+ * the next are what they want. */
 static void test_change_siblings(struct reactor *r)
 {
 	crowd_stand_ready(r, want_writing);

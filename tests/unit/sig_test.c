@@ -1,5 +1,5 @@
-/* sig_test.c - signals come in at sig_wait or are taken from a descriptor, each is counted, and none is lost. Every test runs in a
- * child, because sig_open changes the whole process. */
+/* sig_test.c - signals come in at sig_wait or are taken from a descriptor, each is counted, and none is lost. Every
+ * test runs in a child, because sig_open changes the whole process. */
 #include "sig.h"
 
 #include "child.h"

@@ -1,5 +1,5 @@
-/* signals_test.c - SIGINT and SIGTERM as events of a loop, of every kind of loop. Every test runs in a child, because sig_open
- * changes the whole process. */
+/* signals_test.c - SIGINT and SIGTERM as events of a loop, of every kind of loop. Every test runs in a child, because
+ * sig_open changes the whole process. */
 #include "signals.h"
 
 #include "child.h"

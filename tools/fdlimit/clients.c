@@ -1,15 +1,15 @@
 /* clients.c - those who connect, and note what they get: the greeting, the end of the connection, or nothing.
  *
- * All are in one thread around one poll(2). In the demonstration they are in a child process, because the server's limit must
- * not be theirs; a socketpair ties the two together:
+ * All are in one thread around one poll(2). In the demonstration they are in a child process, because the server's
+ * limit must not be theirs; a socketpair ties the two together:
  *
  *	child                               parent
  *	connects, watches for --time        serves
  *	the report           ------->       stops counting
  *	closes all           <------- EOF   closes its end
  *
- * So no connection is closed, and no room made at the server, as long as it counts. And when the parent is killed the child
- * sees the same EOF, and ends. */
+ * So no connection is closed, and no room made at the server, as long as it counts. And when the parent is killed
+ * the child sees the same EOF, and ends. */
 #include "fdlimit.h"
 
 #include "clock.h"

@@ -41,8 +41,8 @@ struct fdlimit_sight {
 /* All clients in this process, for --time: BLOCKS. Their connections stay open until the process ends. */
 struct fdlimit_sight fdlimit_visit(const struct fdlimit_options *o, const struct addr *list, size_t n);
 
-/* The same in a child, with a server that listens on *bound. Returns a descriptor that becomes readable when the child has
- * seen enough, and in *pid the child; -1 with errno. The child closes listen_fd, its copy of the server's. */
+/* The same in a child, with a server that listens on *bound. Returns a descriptor that becomes readable when the
+ * child has seen enough, and in *pid the child; -1 with errno. The child closes listen_fd, its copy of the server's. */
 MUST_USE int fdlimit_start_clients(const struct fdlimit_options *o, const struct addr *bound, int listen_fd,
 				   pid_t *pid);
 

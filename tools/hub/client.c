@@ -1,8 +1,8 @@
 /* client.c - one who listens to a hub: reads block after block, checks each byte, counts what it did not get.
  *
- * It can stop reading: no recv, nothing else. Its kernel goes on to take what comes until the receive buffer is full, and then
- * tells the other side that the window is closed. That is all that a peer ever learns of a program that is suspended, stuck, or
- * just slow. */
+ * It can stop reading: no recv, nothing else. Its kernel goes on to take what comes until the receive buffer is
+ * full, and then tells the other side that the window is closed. That is all that a peer ever learns of a program
+ * that is suspended, stuck, or just slow. */
 #include "hub.h"
 
 #include "clock.h"
@@ -29,7 +29,8 @@ struct visit {
 	struct hub_sight s;
 };
 
-/* --stop-for, or until the hub ends the connection: its FIN or a reset is seen without reading (POLLRDHUP, POLLHUP; poll(2)). */
+/* --stop-for, or until the hub ends the connection: its FIN or a reset is seen without reading (POLLRDHUP, POLLHUP;
+ * poll(2)). */
 static void stop_reading(struct visit *v)
 {
 	struct pollfd p = { .fd = v->fd, .events = POLLRDHUP };

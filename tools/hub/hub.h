@@ -6,7 +6,8 @@
  *	4 bytes  4 bytes                 8 bytes: 0, 1, 2 ...; in the end     bytes [sequence x length, + length) of the
  *	                                 block how many there were            stream of HUB_SEED (common/prng.h)
  *
- * Numbers are big-endian. All blocks of a run have the same length, so each can be checked by whoever has only that one. */
+ * Numbers are big-endian. All blocks of a run have the same length, so each can be checked by whoever has only that
+ * one. */
 #ifndef HUB_H
 #define HUB_H
 
