@@ -486,6 +486,7 @@ static int run_round(struct reactor *r)
 int reactor_run(struct reactor *r)
 {
 	int rc = 0;
+	assert(!r->is_running); /* not from a callback */
 	r->is_stopped = false;
 	r->is_running = true;
 	while (rc == 0 && !r->is_stopped && has_work(r))

@@ -26,10 +26,11 @@ teardown() {
 
 # --- what the tests share -------------------------------------------------------------------------------------------
 
-# start_hub ARGS...: and the good client with it, which makes the stream begin.
+# start_hub ARGS...: and the good client with it, which makes the stream begin. The rate is one that a busy machine with a
+# sanitizer can bear: who is too slow loses blocks with --fixed, and rightly so.
 start_hub() {
 	echo "hub -s $*"
-	start_server "$hub" -s -p 0 --json -i 10ms "$@"
+	start_server "$hub" -s -p 0 --json -i 10ms --rate 10MB/s "$@"
 	HUB=$SERVER_PID HUB_OUT=$SERVER_OUT
 	start_program good "$hub" 127.0.0.1 -p "$PORT" --json
 	GOOD=$PROGRAM
@@ -117,13 +118,13 @@ descriptors() {
 
 @test "a client that stalls: with the mark nothing grows, without it only the queue" {
 	local options
-	for options in '--fixed --high 4M' ''; do
+	for options in --fixed ''; do
 		# shellcheck disable=SC2086 # options
 		start_hub $options
 		start_peer stall
 		if [ -n "$options" ]; then
-			wait_until hub_says dropped_blocks -gt 100
-			hub_says queued_bytes -le $((2 * (4 << 20)))
+			wait_until hub_says dropped_blocks -gt 20
+			hub_says queued_bytes -le $((2 << 20)) # a mark for each of the two
 		else
 			wait_until hub_says queued_bytes -gt 5000000
 		fi
@@ -167,11 +168,11 @@ descriptors() {
 }
 
 @test "junk without reading: the hub goes on, and neither waits nor grows" {
-	start_hub --fixed --high 4M
+	start_hub --fixed
 	start_peer junk
-	wait_until hub_says dropped_blocks -gt 100
+	wait_until hub_says dropped_blocks -gt 20
 	goes_on
-	hub_says queued_bytes -le $((2 * (4 << 20)))
+	hub_says queued_bytes -le $((2 << 20)) # a mark for each of the two
 	end_hub
 	wait_server "$PEER"
 }
@@ -271,7 +272,7 @@ descriptors() {
 	need strace
 	# nor does the leak check of the sanitizers work under strace
 	start_server env ASAN_OPTIONS=detect_leaks=0 strace -D -f -o strace.log -e trace=accept4 \
-		-e inject=accept4:error=ECONNABORTED:when=1..3 "$hub" -s -p 0 --json -i 10ms
+		-e inject=accept4:error=ECONNABORTED:when=1..3 "$hub" -s -p 0 --json -i 10ms --rate 10MB/s
 	HUB=$SERVER_PID HUB_OUT=$SERVER_OUT
 	start_program good "$hub" 127.0.0.1 -p "$PORT" --json
 	GOOD=$PROGRAM

@@ -252,9 +252,9 @@ goes_beyond() {
 }
 
 @test "drop: blocks are left out for the one that stopped; it counts the same number" {
-	start_hub --clients 2 --time 1 --fixed --high 4M
+	start_hub --clients 2 --time 1 --fixed --high 2M --rate 20MB/s
 	start_client a
-	start_client stopped --stop-after 200K --stop-for 600ms
+	start_client stopped --stop-after 200K --stop-for 800ms
 	end_client a 0
 	end_client stopped 0
 	end_hub 0
@@ -263,11 +263,11 @@ goes_beyond() {
 	same lost "$(of stopped lost)" "$(of hub dropped_blocks)"
 	same "blocks, and those left out" "$(($(of stopped blocks) + $(of stopped lost)))" "$(of hub blocks)"
 	same wrong "$(of stopped bad)" 0
-	[ "$(of hub queued_peak_bytes)" -le $(((4 << 20) + HEADER)) ]
+	[ "$(of hub queued_peak_bytes)" -le $(((2 << 20) + HEADER)) ]
 }
 
 @test "kick: the one that stopped is disconnected" {
-	start_hub --clients 2 --time 800ms --fixed --high 4M --policy kick
+	start_hub --clients 2 --time 1 --fixed --high 2M --rate 20MB/s --policy kick
 	start_client a
 	start_client stopped --stop-after 200K
 	end_client stopped 1
@@ -276,7 +276,7 @@ goes_beyond() {
 	has_all a
 	same kicked "$(of hub kicked)" 1
 	same end "$(of stopped end)" reset
-	[ "$(account kicked queued_bytes)" -le $((4 << 20)) ]
+	[ "$(account kicked queued_bytes)" -le $((2 << 20)) ]
 	[ "$(account kicked blocks)" -lt "$(of hub blocks)" ]
 }
 
@@ -294,13 +294,13 @@ goes_beyond() {
 }
 
 @test "a client in SIGSTOP is a stopped client like any other" {
-	start_hub --clients 2 -i 20ms --fixed --high 4M
+	start_hub --clients 2 -i 20ms --fixed --high 2M --rate 20MB/s
 	start_client a
 	start_client b
 	wait_until streams
 	STOPPED=${CLIENT[b]}
 	kill -STOP "$STOPPED"
-	wait_until queues 4000000
+	wait_until queues 1900000
 	kill -CONT "$STOPPED"
 	STOPPED=''
 	wait_until empty

@@ -454,7 +454,8 @@ int main(void)
 	ON_EACH_LOOP(test_released_in_on_accept);
 	ON_EACH_LOOP(test_stop_in_on_accept);
 	ON_EACH_LOOP(test_start_fails);
-	ON_EACH_LOOP(test_emfile);
+	ON_EACH_BACKEND(test_emfile);
+	on_one_loop(test_emfile, "test_emfile", "epoll", "wheel");
 	ON_EACH_BACKEND(test_reserve_comes_back);
 	ON_EACH_BACKEND(test_numbers_beyond_the_limit);
 	ON_EACH_LOOP(test_errors_of_one_connection);

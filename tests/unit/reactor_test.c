@@ -444,6 +444,18 @@ static void release_too_often(void)
 	reactor_release(doomed);
 }
 
+static void run_in_callback(struct actor *a)
+{
+	loop_run(a->r);
+}
+
+static void run_inside_run(void)
+{
+	survivor.act = run_in_callback;
+	actor_defer(&survivor);
+	loop_run(doomed);
+}
+
 static void watch_descriptor_twice(void)
 {
 	struct actor second = actor_new(doomed, '2', NULL);
@@ -475,8 +487,10 @@ static void do_bug(void)
 static void test_assertions(void)
 {
 	static void (*const bugs[])(void) = {
-		leave_watch,       leave_background_watch, leave_timer,       leave_call, leave_posted_call, leave_hold,
-		release_too_often, watch_descriptor_twice, start_watch_twice,
+		leave_watch,       leave_background_watch, leave_timer,
+		leave_call,        leave_posted_call,      leave_hold,
+		release_too_often, run_inside_run,         watch_descriptor_twice,
+		start_watch_twice,
 	};
 	for (size_t b = 0; b < COUNT_OF(loop_backends); b++) {
 		doomed_backend = loop_backends[b];
