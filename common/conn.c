@@ -135,7 +135,8 @@ void conn_resume(struct conn *c)
 		return;
 	c->is_paused = false;
 	if (!c->is_ending)
-		reactor_defer(c->watch.r, &c->turn, on_turn); /* also inside on_data, before we know what it leaves over */
+		reactor_defer(c->watch.r, &c->turn,
+			      on_turn); /* also inside on_data, before we know what it leaves over */
 	update_want(c);
 }
 

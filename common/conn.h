@@ -33,8 +33,8 @@ struct conn;
 struct conn_ops {
 	/* n > 0 bytes at p, valid during the call. Returns how many were used up. */
 	size_t (*on_data)(struct conn *c, const unsigned char *p, size_t n);
-	void (*on_eof)(struct conn *c); /* the peer will not send any more; we still may */
-	void (*on_low)(struct conn *c); /* room again after conn_write said false, or after conn_offer */
+	void (*on_eof)(struct conn *c);             /* the peer will not send any more; we still may */
+	void (*on_low)(struct conn *c);             /* room again after conn_write said false, or after conn_offer */
 	void (*on_closed)(struct conn *c, int err); /* err 0: both directions ended in order, or conn_close(c, 0) */
 };
 
@@ -52,8 +52,8 @@ struct conn {
 	const struct conn_ops *ops;
 	struct buf in, out;
 	uint64_t bytes_in, bytes_out; /* what recv and send have moved */
-	struct deferred turn; /* what has to wait for the end of the round */
-	struct conn_extra *extra; /* or NULL */
+	struct deferred turn;         /* what has to wait for the end of the round */
+	struct conn_extra *extra;     /* or NULL */
 	int err;
 	uint8_t input : 2, output : 2; /* the two states above */
 	bool is_paused : 1, wants_low : 1, is_ending : 1, is_aborted : 1;
@@ -75,7 +75,7 @@ static inline size_t conn_queued(const struct conn *c) /* bytes not yet sent */
 	return buf_len(&c->out);
 }
 
-void conn_finish(struct conn *c); /* our FIN, after what is queued; input goes on */
+void conn_finish(struct conn *c);            /* our FIN, after what is queued; input goes on */
 bool conn_is_finished(const struct conn *c); /* conn_finish was called */
 
 /* No more on_data and on_eof, until resume: the peer's window closes. A reset is still seen. */

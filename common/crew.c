@@ -46,7 +46,8 @@ static void start_busy_poll(struct reactor *r, unsigned i, void *arg)
 	reactor_set_busy_poll(r, true);
 }
 
-int crew_open(struct crew *crew, unsigned n, void (*on_end)(struct station *, struct session *, int), struct net_error *e)
+int crew_open(struct crew *crew, unsigned n, void (*on_end)(struct station *, struct session *, int),
+	      struct net_error *e)
 {
 	pthread_mutex_init(&crew->lock, NULL);
 	if (loops_start(&crew->loops, n, e) < 0)
@@ -61,7 +62,8 @@ int crew_open(struct crew *crew, unsigned n, void (*on_end)(struct station *, st
 		ss->station.r = loops_get(&crew->loops, i);
 		ss->station.on_end = on_end;
 		ss->station.on_empty = on_empty;
-		reactor_set_user(ss->station.r, ss); /* WHY safe: the loop does nothing before something is posted to it */
+		reactor_set_user(ss->station.r,
+				 ss); /* WHY safe: the loop does nothing before something is posted to it */
 	}
 	if (crew->o->busy_poll)
 		loops_each(&crew->loops, start_busy_poll, NULL);
@@ -334,9 +336,9 @@ static void print_total(const struct crew *crew, const struct total *t)
 	char size[UNITS_TEXT], time[UNITS_TEXT], rate[UNITS_TEXT];
 	if (crew->what->speaks_itself && !crew->is_server)
 		return;
-	printf("%s in %s: %s (%.1f MiB/s), %llu connection%s", units_size(size, t->bytes), units_duration(time, t->took_ns),
-	       units_rate(rate, t->rate_Bps), t->rate_Bps / 1048576, (unsigned long long)t->tally.connections,
-	       t->tally.connections == 1 ? "" : "s");
+	printf("%s in %s: %s (%.1f MiB/s), %llu connection%s", units_size(size, t->bytes),
+	       units_duration(time, t->took_ns), units_rate(rate, t->rate_Bps), t->rate_Bps / 1048576,
+	       (unsigned long long)t->tally.connections, t->tally.connections == 1 ? "" : "s");
 	if (t->tally.failed > 0)
 		printf(", %llu ended by an error", (unsigned long long)t->tally.failed);
 	if (t->udp->received > 0)
@@ -415,7 +417,8 @@ void crew_start_intervals(struct crew *crew)
 	uint64_t now_ns = clk_mono_ns();
 	meter_start(&crew->meter, now_ns, 0);
 	if (crew->o->interval_ns != 0)
-		reactor_timer_start(loops_get(&crew->loops, 0), &crew->interval, now_ns + crew->o->interval_ns, on_interval);
+		reactor_timer_start(loops_get(&crew->loops, 0), &crew->interval, now_ns + crew->o->interval_ns,
+				    on_interval);
 }
 
 /* --- the run ----------------------------------------------------------------------------------------------------- */

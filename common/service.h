@@ -81,7 +81,7 @@ struct service {
 	/* What a tool keeps for a connection and for a loop, with struct session and struct service_station at the front. */
 	size_t server_len, client_len, station_len;
 	bool server_counts_in, client_counts_out; /* which direction is "bytes"; false: server out, client in */
-	bool stops_at_time; /* what happens after --time is over does not count */
+	bool stops_at_time;                       /* what happens after --time is over does not count */
 	bool speaks_itself; /* the client prints what it has to say: no line about bytes and rate */
 
 	const struct conn_ops *server;

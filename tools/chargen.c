@@ -23,9 +23,9 @@
 
 enum {
 	PORT = 2019,
-	LINE = 72,            /* characters, in both dialects */
-	CHUNK = 1024 * 1024,  /* offered to the kernel at once */
-	ANSWER_MAX = 512,     /* UDP, RFC 864 */
+	LINE = 72,           /* characters, in both dialects */
+	CHUNK = 1024 * 1024, /* offered to the kernel at once */
+	ANSWER_MAX = 512,    /* UDP, RFC 864 */
 	TICK_NS = 10 * 1000 * 1000,
 };
 
@@ -207,7 +207,9 @@ static size_t on_pattern(struct conn *c, const unsigned char *p, size_t n)
 {
 	struct flow *f = flow_of(c);
 	if (f->dialect == AUTO) {
-		f->dialect = opt.dialect != AUTO ? (enum dialect)opt.dialect : p[0] == shapes[COURSE].first ? COURSE : RFC;
+		f->dialect = opt.dialect != AUTO            ? (enum dialect)opt.dialect
+			     : p[0] == shapes[COURSE].first ? COURSE
+							    : RFC;
 		((struct findings *)session_station(&f->session))->dialect = f->dialect;
 	}
 	const unsigned char *wanted = pattern_at(f->dialect, f->offset);
@@ -295,7 +297,8 @@ static const struct service chargen = {
 	.report = report,
 };
 
-static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]", NULL };
+static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]",
+					NULL };
 
 static const char *const about[] = {
 	"chargen sends lines of printable characters, each beginning one character later than the line before (RFC 864), to "
@@ -356,5 +359,6 @@ int main(int argc, char **argv)
 	make_pattern(COURSE);
 	if (opt.service.server)
 		return service_serve(&chargen, &opt.service);
-	return opt.service.udp ? asker_run(&opt.service, host, ask, check, NULL) : service_connect(&chargen, &opt.service, host);
+	return opt.service.udp ? asker_run(&opt.service, host, ask, check, NULL)
+			       : service_connect(&chargen, &opt.service, host);
 }

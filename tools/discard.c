@@ -142,7 +142,8 @@ static struct service discard = {
 	.on_time = on_time,
 };
 
-static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]", NULL };
+static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]",
+					NULL };
 
 static const char *const about[] = {
 	"discard reads whatever comes and throws it away (RFC 863): the other end of a bandwidth test. As a client it sends as fast "
@@ -195,5 +196,6 @@ int main(int argc, char **argv)
 	memset(payload, '.', sizeof(payload));
 	if (opt.service.server)
 		return service_serve(&discard, &opt.service);
-	return opt.service.udp ? asker_run(&opt.service, host, ask, NULL, NULL) : service_connect(&discard, &opt.service, host);
+	return opt.service.udp ? asker_run(&opt.service, host, ask, NULL, NULL)
+			       : service_connect(&discard, &opt.service, host);
 }

@@ -183,7 +183,8 @@ static const struct service echo = {
 	.report = report,
 };
 
-static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]", NULL };
+static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-p PORT] [--bytes SIZE | --time D] [options]",
+					NULL };
 
 static const char *const about[] = {
 	"echo sends back whatever comes (RFC 862). A client that does not read is not read from either; one that half-closes gets "
@@ -238,5 +239,6 @@ int main(int argc, char **argv)
 	make_payload();
 	if (opt.service.server)
 		return service_serve(&echo, &opt.service);
-	return opt.service.udp ? asker_run(&opt.service, host, ask, check, NULL) : service_connect(&echo, &opt.service, host);
+	return opt.service.udp ? asker_run(&opt.service, host, ask, check, NULL)
+			       : service_connect(&echo, &opt.service, host);
 }

@@ -111,7 +111,9 @@ static void on_begin(struct session *s)
 	send_message(s, clk_mono_ns());
 }
 
-static const struct conn_ops client_ops = { .on_data = on_answer, .on_eof = on_client_eof, .on_closed = session_closed };
+static const struct conn_ops client_ops = { .on_data = on_answer,
+					    .on_eof = on_client_eof,
+					    .on_closed = session_closed };
 
 static void on_time(struct session *s)
 {
@@ -164,7 +166,8 @@ static const struct service pingpong = {
 	.report = report,
 };
 
-static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-c CONNS] [-l LEN] [--time D] [options]", NULL };
+static const char *const synopsis[] = { "-s [-p PORT] [options]", "HOST [-c CONNS] [-l LEN] [--time D] [options]",
+					NULL };
 
 static const char *const about[] = {
 	"pingpong sends a message on each of its connections, waits until the server has sent it back, and sends the next: a "

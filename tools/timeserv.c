@@ -23,7 +23,7 @@
 #include <time.h>
 
 enum { PORT = 2037, WIRE_LEN = 4 };
-static const int64_t FROM_1900_TO_1970_S = 2208988800; /* RFC 868 */
+static const int64_t FROM_1900_TO_1970_S = 2208988800;    /* RFC 868 */
 static const uint64_t LEAVE_NS = UINT64_C(10) * NS_PER_S; /* for a client to close, after our FIN */
 
 enum epoch { AUTO, SINCE_1900, SINCE_1970 };
@@ -113,8 +113,8 @@ static void print_reading(void)
 	struct tm tm;
 	localtime_r(&t, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S %z", &tm);
-	printf("%s (epoch %s); its clock is %+.1f s from ours, +- %.1f s\n", date, epoch_names[reading.epoch], reading.offset_s,
-	       reading.bound_s);
+	printf("%s (epoch %s); its clock is %+.1f s from ours, +- %.1f s\n", date, epoch_names[reading.epoch],
+	       reading.offset_s, reading.bound_s);
 }
 
 static void json_reading(struct json *j)
@@ -144,7 +144,9 @@ static void on_client_eof(struct conn *c)
 	conn_finish(c);
 }
 
-static const struct conn_ops client_ops = { .on_data = on_time_bytes, .on_eof = on_client_eof, .on_closed = session_closed };
+static const struct conn_ops client_ops = { .on_data = on_time_bytes,
+					    .on_eof = on_client_eof,
+					    .on_closed = session_closed };
 
 static void report(struct crew *crew, struct json *j)
 {
@@ -244,6 +246,6 @@ int main(int argc, char **argv)
 	asked_real_ns = clk_real_ns();
 	if (opt.service.server)
 		return service_serve(&timeserv, &opt.service);
-	return opt.service.udp ? asker_run(&opt.service, host, ask, check, report_asked) :
-				 service_connect(&timeserv, &opt.service, host);
+	return opt.service.udp ? asker_run(&opt.service, host, ask, check, report_asked)
+			       : service_connect(&timeserv, &opt.service, host);
 }

@@ -15,7 +15,8 @@
 static pid_t start_server(uint16_t *port, int n_lost)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct addr a = { .len = sizeof(a.u.in4), .u.in4 = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } } };
+	struct addr a = { .len = sizeof(a.u.in4),
+			  .u.in4 = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } } };
 	if (bind(fd, &a.u.sa, a.len) < 0 || addr_of_socket(fd, &a) < 0)
 		abort();
 	*port = addr_port(&a);

@@ -24,7 +24,8 @@ static uint16_t port;
 static atomic_int n_accepted;
 
 /* Accepts for ever. How it treats connection number i is in `manner`. */
-static enum manner { ECHO, ECHO_THEN_RESET } manner;
+enum { ECHO, ECHO_THEN_RESET };
+static atomic_int manner;
 
 static void *echo(void *arg)
 {
@@ -118,8 +119,8 @@ static void report(struct crew *crew, struct json *j)
 }
 
 /* A run of a client with these callbacks; what it prints is not shown. */
-static int run_client(size_t (*data)(struct conn *, const unsigned char *, size_t), unsigned connections, unsigned threads,
-		      uint64_t time_ns)
+static int run_client(size_t (*data)(struct conn *, const unsigned char *, size_t), unsigned connections,
+		      unsigned threads, uint64_t time_ns)
 {
 	const struct conn_ops ops = { .on_data = data, .on_closed = session_closed };
 	const struct service what = { .name = "crew_test",
@@ -128,11 +129,8 @@ static int run_client(size_t (*data)(struct conn *, const unsigned char *, size_
 				      .client = &ops,
 				      .on_begin = on_begin,
 				      .report = report };
-	const struct service_options o = { SERVICE_OPTIONS,
-					   .port = port,
-					   .time_ns = time_ns,
-					   .timeout_ns = UINT64_C(20) * NS_PER_S,
-					   .interval_ns = 10 * NS_PER_MS };
+	const struct service_options o = { SERVICE_OPTIONS, .port = port, .time_ns = time_ns,
+					   .timeout_ns = UINT64_C(20) * NS_PER_S, .interval_ns = 10 * NS_PER_MS };
 	struct service_options with = o;
 	with.connections = connections;
 	with.threads = threads;

@@ -64,13 +64,15 @@ static void error_as_json(void)
 
 static void test_records(void)
 {
-	CHECK_STR(written_by(begin_and_end, STDOUT_FILENO), "{\"schema\":\"tcplab.record_test/1\",\"record\":\"total\",\"bytes\":7}\n");
+	CHECK_STR(written_by(begin_and_end, STDOUT_FILENO),
+		  "{\"schema\":\"tcplab.record_test/1\",\"record\":\"total\",\"bytes\":7}\n");
 	CHECK_STR(written_by(error_as_text, STDERR_FILENO),
 		  "record_test: connect 192.0.2.1:80: Connection refused (ECONNREFUSED)\n");
 	CHECK_STR(written_by(error_as_text, STDOUT_FILENO), "");
-	CHECK_STR(written_by(error_as_json, STDOUT_FILENO),
-		  "{\"schema\":\"tcplab.record_test/1\",\"record\":\"error\",\"op\":\"connect\",\"object\":\"192.0.2.1:80\","
-		  "\"errno\":\"ECONNREFUSED\",\"message\":\"Connection refused\"}\n");
+	CHECK_STR(
+		written_by(error_as_json, STDOUT_FILENO),
+		"{\"schema\":\"tcplab.record_test/1\",\"record\":\"error\",\"op\":\"connect\",\"object\":\"192.0.2.1:80\","
+		"\"errno\":\"ECONNREFUSED\",\"message\":\"Connection refused\"}\n");
 }
 
 static int finished;
