@@ -134,9 +134,8 @@ void conn_resume(struct conn *c)
 	if (!c->is_paused)
 		return;
 	c->is_paused = false;
-	if (!c->is_ending)
-		reactor_defer(c->watch.r, &c->turn,
-			      on_turn); /* also inside on_data, before we know what it leaves over */
+	if (!c->is_ending) /* also inside on_data, before we know what it leaves over */
+		reactor_defer(c->watch.r, &c->turn, on_turn);
 	update_want(c);
 }
 

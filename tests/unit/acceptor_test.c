@@ -1,5 +1,6 @@
-/* acceptor_test.c - connections are taken in batches and up to a limit; too many descriptors, real (RLIMIT_NOFILE) and
- * pretended (accept4(2) is replaced in this program): the peers learn it, the loop sleeps, and it goes on when it can. */
+/* acceptor_test.c - connections are taken in batches and up to a limit; too many descriptors, real (RLIMIT_NOFILE)
+ * and pretended (accept4(2) is replaced in this program): the peers learn it, the loop sleeps, and it goes on when it
+ * can. */
 #include "acceptor.h"
 
 #include "check.h"
@@ -15,7 +16,7 @@ enum { CLIENTS_MAX = 200 };
 
 static const struct sock_options no_options;
 
-/* --- accept4, as the kernel has it and otherwise ------------------------------------------------------------------ */
+/* --- accept4, as the kernel has it and otherwise ----------------------------------------------------------------- */
 
 /* The next call fails with each of these in turn; all_fail: all the others, too. */
 static int errors[8], n_errors, all_fail;
@@ -31,7 +32,7 @@ int accept4(int fd, struct sockaddr *restrict peer, socklen_t *restrict len, int
 	return -1;
 }
 
-/* --- a server and its clients ------------------------------------------------------------------------------------- */
+/* --- a server and its clients ------------------------------------------------------------------------------------ */
 
 static struct server {
 	struct acceptor acceptor;
@@ -88,7 +89,7 @@ static void connect_clients(unsigned n)
 		sched_yield();
 }
 
-/* How many of the clients were closed by the server so far; when something other than EOF has come that is a failure. */
+/* How many of the clients were closed by the server so far; anything else than EOF is a failure. */
 static unsigned count_eofs(void)
 {
 	unsigned n = 0;
@@ -150,7 +151,8 @@ static void test_takes_all(struct reactor *r)
 	server_close();
 }
 
-/* At max_live the others wait in the backlog, unharmed, and nobody is woken up for them; each release lets one more in. */
+/* At max_live the others wait in the backlog, unharmed, and nobody is woken up for them; each release lets one more
+ * in. */
 static void test_max_live(struct reactor *r)
 {
 	server_open(r, 3);
@@ -215,7 +217,7 @@ static void test_start_fails(struct reactor *r)
 	struct addr bound;
 	int listener = loopback_listen(&bound, &no_options);
 	check_start_fails(r, -1, EBADF);
-	if (loop_is(r, "select")) {
+	if (loop_is(r, "select") && os_raise_fd_limit() > (uint64_t)reactor_fd_limit(r)) {
 		int high = fcntl(listener, F_DUPFD_CLOEXEC, reactor_fd_limit(r));
 		check_start_fails(r, high, ERANGE);
 		close(high);
@@ -223,7 +225,7 @@ static void test_start_fails(struct reactor *r)
 	close(listener);
 }
 
-/* --- stderr, read back --------------------------------------------------------------------------------------------- */
+/* --- stderr, read back ------------------------------------------------------------------------------------------- */
 
 static int stderr_fd, log_fd;
 static unsigned long bad_before;
@@ -238,7 +240,8 @@ static void begin_log(void)
 	dup2(log_fd, STDERR_FILENO);
 }
 
-/* What was written since, at most 1023 bytes, in text; how many lines that is. Failed checks among them are passed on. */
+/* What was written since, at most 1023 bytes, in text; how many lines that is. Failed checks among them are passed
+ * on. */
 static unsigned end_log(char text[static 1024])
 {
 	unsigned lines = 0;
@@ -254,7 +257,7 @@ static unsigned end_log(char text[static 1024])
 	return lines;
 }
 
-/* --- too many descriptors ------------------------------------------------------------------------------------------ */
+/* --- too many descriptors ---------------------------------------------------------------------------------------- */
 
 /* The descriptor that the next open(2) would get. */
 static int lowest_free_fd(void)
@@ -282,7 +285,8 @@ static uint64_t sleep_until(struct reactor *r, uint64_t accepted, uint64_t shed)
 	return rounds;
 }
 
-/* 100 clients, 10 descriptors: ten are served, the first batch of the others sees EOF at once, the rest after a pause. */
+/* 100 clients, 10 descriptors: ten are served, the first batch of the others sees EOF at once, the rest after a
+ * pause. */
 static void starve(struct reactor *r)
 {
 	connect_clients(100);
@@ -323,8 +327,8 @@ static void test_emfile(struct reactor *r)
 	server_close();
 }
 
-/* Another thread took the reserve's number in the moment it was free. There is nothing to do then but to wait; but as soon
- * as there are descriptors again there is a reserve again, too. */
+/* Another thread took the reserve's number in the moment it was free. There is nothing to do then but to wait; but as
+ * soon as there are descriptors again there is a reserve again, too. */
 static void test_reserve_comes_back(struct reactor *r)
 {
 	char text[1024];
@@ -350,8 +354,8 @@ static void test_reserve_comes_back(struct reactor *r)
 	server_close();
 }
 
-/* select(2) ends at FD_SETSIZE: three numbers are left below it, and the clients whose connections would get a higher one
- * are told at once. */
+/* select(2) ends at FD_SETSIZE: three numbers are left below it, and the clients whose connections would get a higher
+ * one are told at once. */
 static void test_numbers_beyond_the_limit(struct reactor *r)
 {
 	static int filler[4096];
@@ -381,7 +385,7 @@ static void test_numbers_beyond_the_limit(struct reactor *r)
 	server_close();
 }
 
-/* --- errors that are not easily had -------------------------------------------------------------------------------- */
+/* --- errors that are not easily had ------------------------------------------------------------------------------ */
 
 /* It concerns one connection: on to the next one, in the same event. */
 static void test_errors_of_one_connection(struct reactor *r)
@@ -398,8 +402,8 @@ static void test_errors_of_one_connection(struct reactor *r)
 	server_close();
 }
 
-/* The system is short of something: no more than one try in each pause, nobody is sent away, and a release does not end the
- * pause. */
+/* The system is short of something: no more than one try in each pause, nobody is sent away, and a release does not
+ * end the pause. */
 static void test_errors_of_the_system(struct reactor *r)
 {
 	static const int of_system[] = { ENFILE, ENOBUFS, ENOMEM };

@@ -1,5 +1,5 @@
-/* buf_test.c - random operations beside a naive queue that moves everything each time, and what buf.h promises of memory:
- * none before the first byte, no more than a small multiple of what was in it, and all of it back. */
+/* buf_test.c - random operations beside a naive queue that moves everything each time, and what buf.h promises of
+ * memory: none before the first byte, no more than a small multiple of what was in it, and all of it back. */
 #include "buf.h"
 
 #include "check.h"
@@ -116,7 +116,7 @@ static void test_random(void)
 	}
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 static void test_no_memory_before_the_first_byte(void)
 {
@@ -228,7 +228,7 @@ static void test_trim(void)
 	buf_free(&b);
 }
 
-/* --- search ------------------------------------------------------------------------------------------------------- */
+/* --- search ------------------------------------------------------------------------------------------------------ */
 
 static void test_find(void)
 {

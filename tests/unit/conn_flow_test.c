@@ -1,5 +1,5 @@
-/* conn_flow_test.c - what a connection holds back, keeps and owes: marks and stalled peers, input that is not used, pauses,
- * relays, fairness, many connections, and a thousand random lives. The life itself is in conn_test.c. */
+/* conn_flow_test.c - what a connection holds back, keeps and owes: marks and stalled peers, input that is not used,
+ * pauses, relays, fairness, many connections, and hundreds of random lives. The life itself is in conn_test.c. */
 #include "conn.h"
 
 #include "acceptor.h"
@@ -13,7 +13,7 @@
 
 enum { MANY_BYTES = 5 * 1000 * 1000, LIVES = 40 };
 
-/* --- output: marks ------------------------------------------------------------------------------------------------ */
+/* --- output: marks ----------------------------------------------------------------------------------------------- */
 
 static void finish_in_low(struct conn *c)
 {
@@ -22,8 +22,8 @@ static void finish_in_low(struct conn *c)
 	conn_finish(c);
 }
 
-/* A stalled peer, and a producer that obeys: the queue ends with the piece that reached the mark, nobody is woken up while
- * nothing can be done, and one on_low comes when there is room. */
+/* A stalled peer, and a producer that obeys: the queue ends with the piece that reached the mark, nobody is woken up
+ * while nothing can be done, and one on_low comes when there is room. */
 static void test_marks(struct reactor *r)
 {
 	static const struct conn_ops ops = { note_data, note_eof, finish_in_low, note_closed };
@@ -167,8 +167,8 @@ static void resume_in_call(struct deferred *d)
 	conn_resume(&CONTAINER_OF(d, struct side, later)->conn);
 }
 
-/* Uses one byte, and pauses until it is resumed by a deferred call, by a timer, or at once: as a handler of requests does
- * that has its answer sooner or later. */
+/* Uses one byte, and pauses until it is resumed by a deferred call, by a timer, or at once: as a handler of requests
+ * does that has its answer sooner or later. */
 static size_t use_one_byte(struct conn *c, const unsigned char *p, size_t n)
 {
 	struct side *s = side_of(c);
@@ -340,8 +340,8 @@ static size_t pause_in_data(struct conn *c, const unsigned char *p, size_t n)
 	return note_data(c, p, n);
 }
 
-/* Both sides have sent their FIN, and much is unread: epoll(7) and poll(2) report HUP then in each round, wanted or not. We
- * read a chunk, pause, and so on: each pause is quiet, and in the end everything has come. */
+/* Both sides have sent their FIN, and much is unread: epoll(7) and poll(2) report HUP then in each round, wanted or
+ * not. We read a chunk, pause, and so on: each pause is quiet, and in the end everything has come. */
 static void test_hangup_while_paused(struct reactor *r)
 {
 	static const struct conn_ops ops = { pause_in_data, note_eof, note_low, note_closed };
@@ -393,7 +393,7 @@ static void test_end_after_hangup(struct reactor *r)
 	}
 }
 
-/* --- relays ------------------------------------------------------------------------------------------------------- */
+/* --- relays ------------------------------------------------------------------------------------------------------ */
 
 /* Two connections back to back, as a proxy has them: the smallest program that obeys all rules. */
 struct relay_side {
@@ -500,7 +500,8 @@ static void halt_or_go(struct timer *t)
 		reactor_timer_start(h->r, t, reactor_now_ns(h->r) + NS_PER_MS, halt_or_go);
 }
 
-/* A fast source and a sink that halts: what the relay holds is the mark and one chunk, whatever the source could send. */
+/* A fast source and a sink that halts: what the relay holds is the mark and one chunk, whatever the source could
+ * send. */
 static void test_relay_to_a_halting_sink(struct reactor *r)
 {
 	struct relay_side side[2];
@@ -536,7 +537,8 @@ static void test_relayed_reset(struct reactor *r)
 
 enum { QUIET = 10 };
 
-/* One connection has more to read than an event may move, ten others have one byte: one round serves each of them once. */
+/* One connection has more to read than an event may move, ten others have one byte: one round serves each of them
+ * once. */
 static void test_flood_and_trickles(struct reactor *r)
 {
 	struct side s[QUIET + 1], *flood = &s[QUIET];
@@ -638,11 +640,11 @@ static void test_many(struct reactor *r)
 	close(listener);
 }
 
-/* --- random lives ------------------------------------------------------------------------------------------------- */
+/* --- random lives ------------------------------------------------------------------------------------------------ */
 
-/* Two connections, one at each end, that do all that is legal in any order: write and offer in any sizes, halt, use any part
- * of what they are shown, pause and come back by a timer or a deferred call. Whatever they do every byte arrives once, in
- * its place, and both end in order; or one is closed in the middle, and both end. */
+/* Two connections, one at each end, that do all that is legal in any order: write and offer in any sizes, halt, use
+ * any part of what they are shown, pause and come back by a timer or a deferred call. Whatever they do every byte
+ * arrives once, in its place, and both end in order; or one is closed in the middle, and both end. */
 struct random_side {
 	struct conn conn;
 	struct reactor *r;

@@ -1,5 +1,5 @@
-/* conn_test.c - the life of a connection: two directions that end each in its own time, one end that comes exactly once and in
- * its place, errors, resets, silence. How bytes are held back and kept is in conn_flow_test.c. */
+/* conn_test.c - the life of a connection: two directions that end each in its own time, one end that comes exactly
+ * once and in its place, errors, resets, silence. How bytes are held back and kept is in conn_flow_test.c. */
 #include "conn.h"
 
 #include "check.h"
@@ -144,7 +144,7 @@ static void test_no_callbacks(struct reactor *r)
 	CHECK_INT(s.err, 0);
 }
 
-/* --- one end, in its place ---------------------------------------------------------------------------------------- */
+/* --- one end, in its place --------------------------------------------------------------------------------------- */
 
 static void on_side_timer(struct timer *t)
 {
@@ -167,7 +167,8 @@ static void check_after_timers(struct conn *c, int err)
 	note_closed(c, err);
 }
 
-/* A round is events, timers, deferred calls: a timer that is long due fires in the round of the close, before on_closed. */
+/* A round is events, timers, deferred calls: a timer that is long due fires in the round of the close, before
+ * on_closed. */
 static void test_closed_at_the_end_of_the_round(struct reactor *r)
 {
 	static const struct conn_ops closing = { close_in_data, note_eof, note_low, check_after_timers };
@@ -368,7 +369,7 @@ static void test_close_one_that_is_ready(struct reactor *r)
 	CHECK_INT(s[0].closes + s[1].closes, 2);
 }
 
-/* --- the owner's memory ------------------------------------------------------------------------------------------- */
+/* --- the owner's memory ------------------------------------------------------------------------------------------ */
 
 /* An object of its own on the heap, freed in on_closed: the address sanitizer sees whoever looks at it afterwards. */
 struct owner {
@@ -497,13 +498,13 @@ static void test_start_fails(struct reactor *r)
 	if (loop_is(r, "epoll")) {
 		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 		want = EPERM;
-	} else if (loop_is(r, "select")) {
+	} else if (loop_is(r, "select") && os_raise_fd_limit() > (uint64_t)reactor_fd_limit(r)) {
 		int low = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		fd = fcntl(low, F_DUPFD_CLOEXEC, reactor_fd_limit(r));
 		close(low);
 		want = ERANGE;
 	} else {
-		return; /* poll(2) takes whatever it is given */
+		return; /* poll(2) takes whatever it is given, and here there may be no number beyond select's limit */
 	}
 	if (!CHECK(fd >= 0))
 		return;
@@ -596,8 +597,8 @@ static void test_reset_met_by_a_call(struct reactor *r)
 	}
 }
 
-/* The peer has closed, not merely finished: our first bytes bring a reset, the next ones an error, and no signal although
- * SIGPIPE has its default action here. */
+/* The peer has closed, not merely finished: our first bytes bring a reset, the next ones an error, and no signal
+ * although SIGPIPE has its default action here. */
 static void test_write_to_a_gone_peer(struct reactor *r)
 {
 	static const struct conn_ops ops = { note_data, produce_at_eof, produce, note_closed };
@@ -632,8 +633,8 @@ static void test_close_and_abort(struct reactor *r)
 
 /* --- silence ----------------------------------------------------------------------------------------------------- */
 
-/* The clock of this program: the real one until a test takes it into its own hands. A machine that stands still for a while
- * changes nothing then, and an hour passes in a moment. */
+/* The clock of this program: the real one until a test takes it into its own hands. A machine that stands still for a
+ * while changes nothing then, and an hour passes in a moment. */
 static uint64_t own_time_ns;
 
 int clock_gettime(clockid_t id, struct timespec *t)
@@ -674,7 +675,8 @@ static void write_more(struct conn *c)
 		CHECK_INT(conn_offer(c, "", 0), 0); /* for another on_low */
 }
 
-/* 10,000 messages in 100 s, with a timeout of 1 s: the timer is not touched by each, it fires once a second and looks. */
+/* 10,000 messages in 100 s, with a timeout of 1 s: the timer is not touched by each, it fires once a second and
+ * looks. */
 static void check_idle(struct reactor *r, bool is_input)
 {
 	static const struct conn_ops ops = { call_for_more, note_eof, write_more, note_closed };
@@ -777,8 +779,9 @@ int main(void)
 	ON_EACH_LOOP(test_reset_met_by_a_call);
 	ON_EACH_LOOP(test_write_to_a_gone_peer);
 	ON_EACH_LOOP(test_close_and_abort);
-	ON_EACH_LOOP(test_idle_while_bytes_come);
+	ON_EACH_BACKEND(test_idle_while_bytes_come);
 	ON_EACH_BACKEND(test_idle_while_bytes_go);
+	on_one_loop(test_idle_while_bytes_come, "test_idle_while_bytes_come", "epoll", "wheel");
 	ON_EACH_LOOP(test_idle_in_real_time);
 	ON_EACH_LOOP(test_idle_changes);
 	ON_EACH_LOOP(test_idle_begins_with_the_connection);

@@ -1,6 +1,6 @@
 /* io_test.c - all or nothing over a real connection: bytes in any pieces, a FIN before or inside, a reset, silence
- * until the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. Then what
- * there is, into and out of a queue: from pipes, because with a pipe a test knows what is in it. */
+ * until the deadline, and a peer that is merely slow. Peers are threads; none of them is waited for by sleeping. Then
+ * what there is, into and out of a queue: from pipes, because with a pipe a test knows what is in it. */
 #include "io.h"
 
 #include "check.h"
@@ -539,7 +539,7 @@ static void test_fill_in_random_pieces(void)
 	close_pipe(fds);
 }
 
-/* --- and away with it --------------------------------------------------------------------------------------------- */
+/* --- and away with it -------------------------------------------------------------------------------------------- */
 
 /* What there is goes at once, and no more than IO_DROP; then EAGAIN, EOF, and the error of a peer that is gone. */
 static void test_drop(void)
@@ -570,7 +570,7 @@ static void test_drop(void)
 	pair_close(&p);
 }
 
-/* --- and out of it ------------------------------------------------------------------------------------------------ */
+/* --- and out of it ----------------------------------------------------------------------------------------------- */
 
 static void fill_stream_3(struct buf *b)
 {

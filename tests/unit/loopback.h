@@ -1,8 +1,9 @@
-/* loopback.h - what the tests of everything that lives on a loop share: each kind of loop, TCP connections to ourselves, and a
- * peer that is made of plain system calls, so that a mistake in conn.c cannot hide behind the same mistake at the other end.
+/* loopback.h - what the tests of everything that lives on a loop share: each kind of loop, TCP connections to
+ * ourselves, and a peer that is made of plain system calls, so that a mistake in conn.c cannot hide behind the same
+ * mistake at the other end.
  *
- * Connection under test and peer run on one loop, in one thread: what happens is the same in each run but for the kernel's
- * timing. A test is a function of the loop; it returns with nothing armed (reactor_free asserts that). */
+ * Connection under test and peer run on one loop, in one thread: what happens is the same in each run but for the
+ * kernel's timing. A test is a function of the loop; it returns with nothing armed (reactor_free asserts that). */
 #ifndef TCPLAB_LOOPBACK_H
 #define TCPLAB_LOOPBACK_H
 
@@ -108,9 +109,9 @@ static inline void on_stop_at(struct timer *t)
 	reactor_stop(CONTAINER_OF(t, struct stop_at, timer)->r);
 }
 
-/* For so long, or until nothing is left: how many rounds that took. For what must not happen, or not often, while a loop
- * waits: nothing that must happen may depend on how long it is. A loop that spins makes hundreds in a millisecond, one that
- * waits wakes up a FEW times. */
+/* For so long, or until nothing is left: how many rounds that took. For what must not happen, or not often, while a
+ * loop waits: nothing that must happen may depend on how long it is. A loop that spins makes hundreds in a
+ * millisecond, one that waits wakes up a FEW times. */
 enum { FEW = 20 };
 static inline uint64_t rounds_in(struct reactor *r, uint64_t ns)
 {
@@ -180,8 +181,9 @@ static inline void wait_for(int fd, short events)
 
 /* --- the peer ---------------------------------------------------------------------------------------------------- */
 
-/* Sends `to_send` bytes, when it `answers` not before it has seen our FIN; then its own FIN when it `finishes`. Reads while it
- * `is_reading`. It closes when it has seen our FIN and sent everything, unless it `stays`, and with an error. */
+/* Sends `to_send` bytes, when it `answers` not before it has seen our FIN; then its own FIN when it `finishes`. Reads
+ * while it `is_reading`. It closes when it has seen our FIN and sent everything, unless it `stays`, and with an
+ * error. */
 struct peer {
 	struct watch watch;
 	uint64_t to_send, sent, received;
