@@ -100,6 +100,42 @@ int addr_literal(const char *host, uint16_t port, int family, struct addr *out, 
 	return look_up(host, port, family, AI_NUMERICHOST, out, 1, e) < 0 ? -1 : 0;
 }
 
+int addr_unix(const char *path, struct addr *out, struct net_error *e)
+{
+	size_t len = strlen(path);
+	*out = (struct addr){ .len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len) };
+	errno = len == 0 ? ENOENT : len >= sizeof(out->u.un.sun_path) ? ENAMETOOLONG : 0;
+	if (errno != 0)
+		return net_fail(e, "resolve", path);
+	out->u.un.sun_family = AF_UNIX;
+	memcpy(out->u.un.sun_path, path, len);
+	if (path[0] == '@')
+		out->u.un.sun_path[0] = '\0';
+	else
+		out->len++; /* with the terminating zero */
+	return 0;
+}
+
+/* What there is of the name of a unix socket: the bytes, and how many. */
+static const char *unix_name(const struct addr *a, size_t *len)
+{
+	size_t head = offsetof(struct sockaddr_un, sun_path);
+	*len = a->len > head ? a->len - head : 0;
+	return a->u.un.sun_path;
+}
+
+static void unix_text(const struct addr *a, char out[static ADDR_TEXT])
+{
+	size_t len;
+	const char *name = unix_name(a, &len);
+	if (len == 0)
+		snprintf(out, ADDR_TEXT, "(unnamed)");
+	else if (name[0] == '\0')
+		snprintf(out, ADDR_TEXT, "@%.*s", (int)len - 1, name + 1);
+	else
+		snprintf(out, ADDR_TEXT, "%.*s", (int)len, name);
+}
+
 const char *addr_text(const struct addr *a, char out[static ADDR_TEXT])
 {
 	char ip[INET6_ADDRSTRLEN] = "?";
@@ -115,6 +151,8 @@ const char *addr_text(const struct addr *a, char out[static ADDR_TEXT])
 		if (a->u.in6.sin6_scope_id != 0)
 			snprintf(scope, sizeof(scope), "%%%u", a->u.in6.sin6_scope_id);
 		snprintf(out, ADDR_TEXT, "[%s%s]:%u", ip, scope, addr_port(a));
+	} else if (a->u.sa.sa_family == AF_UNIX) {
+		unix_text(a, out);
 	} else {
 		snprintf(out, ADDR_TEXT, "(no address)");
 	}
@@ -139,6 +177,11 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 		return false;
 	if (a->u.sa.sa_family == AF_INET)
 		return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr;
+	if (a->u.sa.sa_family == AF_UNIX) {
+		size_t len_a, len_b;
+		const char *name_a = unix_name(a, &len_a), *name_b = unix_name(b, &len_b);
+		return len_a > 0 && len_a == len_b && memcmp(name_a, name_b, len_a) == 0;
+	}
 	return memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof(a->u.in6.sin6_addr)) == 0;
 }
 

@@ -9,19 +9,21 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
-/* An IPv4 or IPv6 socket address by value. */
+/* An IPv4, IPv6 or unix socket address by value. */
 struct addr {
 	socklen_t len;
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in4;
 		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
 		struct sockaddr_storage storage;
 	} u;
 };
 
-enum { ADDR_TEXT = 72, ADDR_MAX = 16, NET_ERROR_TEXT = 256 };
+enum { ADDR_TEXT = 128, ADDR_MAX = 16, NET_ERROR_TEXT = 256 };
 
 /* A failed step on the way to a connection: "connect 10.0.0.2:5001: Connection refused (ECONNREFUSED)".
  * `resolve` failures carry the resolver's code, all others an errno. */
@@ -49,11 +51,17 @@ MUST_USE int addr_resolve(const char *host, uint16_t port, int family, struct ad
 /* The same for a literal ("10.0.0.1", "fe80::1%eth0"); never blocks. 0, or -1 with *e: EAI_NONAME for a name. */
 MUST_USE int addr_literal(const char *host, uint16_t port, int family, struct addr *out, struct net_error *e);
 
-/* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). */
+/* The path of a unix socket, "@name" for one in the abstract namespace (unix(7)). 0, or -1 with *e: ENAMETOOLONG, or ENOENT
+ * for an empty path. */
+MUST_USE int addr_unix(const char *path, struct addr *out, struct net_error *e);
+
+/* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). A unix
+ * socket's path, "@name", or "(unnamed)". */
 const char *addr_text(const struct addr *a, char out[static ADDR_TEXT]);
 
 uint16_t addr_port(const struct addr *a);
-bool addr_equal(const struct addr *a, const struct addr *b); /* family, address and port */
+/* Family, address and port; two unix sockets without a name are never equal. */
+bool addr_equal(const struct addr *a, const struct addr *b);
 
 /* Who is behind an address, as far as that can be told: the IPv4 address, or the first 64 bits of the IPv6 address,
  * since whoever has one of a network's addresses has them all (RFC 4291 2.5.4). The port does not count. */

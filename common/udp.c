@@ -4,6 +4,7 @@
 #include "diag.h"
 #include "guard.h"
 #include "mem.h"
+#include "pktinfo.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,12 +15,9 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-/* Room for what we ask the kernel to tell with each datagram: on a dual-stack socket it tells both. */
-enum { CONTROL_LEN = CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) };
-
 struct datagram {
 	struct iovec iov;
-	_Alignas(struct cmsghdr) unsigned char control[CONTROL_LEN];
+	_Alignas(struct cmsghdr) unsigned char control[PKTINFO_LEN];
 	unsigned char bytes[UDP_LEN_MAX];
 };
 
@@ -43,54 +41,6 @@ static bool is_service_port(const struct udp *u, uint16_t port)
 		if (port == services[i])
 			return true;
 	return port < 1024 || port == u->own_port;
-}
-
-/* The answer's only control message: where it leaves from. */
-static void put_source(struct msghdr *answer, int level, int type, const void *info, size_t len)
-{
-	answer->msg_controllen = (socklen_t)CMSG_SPACE(len); /* POSIX says socklen_t, glibc size_t */
-	struct cmsghdr *c = CMSG_FIRSTHDR(answer);
-	c->cmsg_level = level;
-	c->cmsg_type = type;
-	c->cmsg_len = (socklen_t)CMSG_LEN(len);
-	memcpy(CMSG_DATA(c), info, len);
-}
-
-/* Makes the answer leave from the IPv4 address that was asked. False: a group was asked, so the kernel found another
- * address to answer from (ip(7), ipi_spec_dst). */
-static bool use_asked4(const struct cmsghdr *c, struct msghdr *answer)
-{
-	struct in_pktinfo info;
-	memcpy(&info, CMSG_DATA(c), sizeof(info));
-	/* WHY 0: otherwise the answer has to take the question's interface, whatever the routing table says. */
-	info.ipi_ifindex = 0;
-	put_source(answer, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-	return info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
-}
-
-static bool use_asked6(const struct cmsghdr *c, struct msghdr *answer)
-{
-	struct in6_pktinfo info;
-	memcpy(&info, CMSG_DATA(c), sizeof(info));
-	if (IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr))
-		return true; /* a dual-stack socket: IP_PKTINFO comes, too, and says more */
-	if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-		info.ipi6_ifindex = 0; /* as above; a link-local address means nothing without its link (RFC 4007 6) */
-	put_source(answer, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-	return !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
-}
-
-/* False: it was not us alone who was asked. */
-static bool use_asked(struct msghdr *question, struct msghdr *answer)
-{
-	bool is_ours = true;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(question); c != NULL; c = CMSG_NXTHDR(question, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
-			is_ours = is_ours && use_asked4(c, answer);
-		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
-			is_ours = is_ours && use_asked6(c, answer);
-	}
-	return is_ours;
 }
 
 /* --- a batch ----------------------------------------------------------------------------------------------------- */
@@ -127,14 +77,13 @@ static uint64_t *why_not(struct udp *u, struct udp_batch *b, int i, struct msghd
 	const struct addr *from = &b->from[i];
 	set_message(answer, &b->from[i], &b->answer[b->n_answers]);
 	answer->msg_namelen = question->msg_namelen;
-	answer->msg_controllen = 0;
 	if (question->msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		return &u->truncated;
 	if (u->on_question == NULL)
 		return &u->silent;
 	if (is_service_port(u, addr_port(from)))
 		return &u->refused_port;
-	if (!use_asked(question, answer))
+	if (!pktinfo_answer(question, answer))
 		return &u->refused_group;
 	if (!guard_allow(&b->guard, addr_source(from), reactor_now_ns(u->watch.r)))
 		return &u->refused_rate;
@@ -222,16 +171,6 @@ static bool on_readable(struct watch *w, unsigned events)
 
 /* --- start and stop ---------------------------------------------------------------------------------------------- */
 
-/* With each datagram the kernel shall tell to which address it was sent. 0, or -1 with errno. */
-static int ask_for_destination(int fd, int family)
-{
-	int on = 1;
-	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) < 0)
-		return -1;
-	/* On an IPv6 socket it is for the IPv4 clients of a dual-stack one. */
-	return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
-}
-
 /* Sources that meet in the guard's table cannot be chosen without knowing this. */
 static uint64_t random_seed(void)
 {
@@ -245,7 +184,7 @@ int udp_start(struct udp *u, struct reactor *r, int fd, uint32_t rate_per_s, udp
 	*u = (struct udp){ .on_question = fn };
 	int flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || addr_of_socket(fd, &own) < 0 ||
-	    ask_for_destination(fd, own.u.sa.sa_family) < 0)
+	    pktinfo_ask(fd, own.u.sa.sa_family) < 0)
 		return -1;
 	u->own_port = addr_port(&own);
 	assert(u->own_port != 0); /* not bound */
