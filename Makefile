@@ -6,6 +6,7 @@
 #   make labs       every guided lab, without questions
 #   make bench      every benchmark in scripts/bench (needs the peers installed)
 #   make install    into $(DESTDIR)$(PREFIX); PREFIX is /usr/local; `make uninstall` takes it away
+#   make diff-netcat  what the three netcats do differently
 #   make fmt        clang-format over the C source
 #   make clean      remove build/
 #
@@ -50,7 +51,7 @@ CHAPTERS := $(patsubst %.c,$(B)/%.o,$(wildcard tools/*/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 SOURCES  := $(wildcard common/*.[ch] tools/*.[ch] tools/*/*.[ch] tests/unit/*.[ch])
 
-.PHONY: all unit check lint labs bench install uninstall man completion fmt clean help
+.PHONY: all unit check lint labs bench install uninstall man completion diff-netcat fmt clean help
 .SECONDARY:
 
 all: $(TOOLS:%=$(B)/bin/%)
@@ -108,11 +109,15 @@ uninstall:
 	rm -f $(TOOLS:%=$(SHARE)/man/man1/tcplab-%.1) $(SHARE)/man/man1/tcplab.1
 	rm -rf $(LIBEXEC) $(SHARE)/tcplab
 
+# diff(1) ends with 1 when there are differences, which is what is asked for.
+diff-netcat:
+	@diff -u tools/netcat-blocking.c tools/netcat-threaded.c; diff -u tools/netcat-blocking.c tools/netcat-nonblocking.c; true
+
 fmt:
 	clang-format -i $(SOURCES)
 clean:
 	rm -rf build
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
 -include $(COMMON:.o=.d) $(CHAPTERS:.o=.d) $(patsubst %,$(B)/tools/%.d,$(TOOLS)) $(patsubst $(B)/unit/%,$(B)/tests/unit/%.d,$(UNIT))

@@ -72,6 +72,11 @@ make_lab() {
 	done
 }
 
+@test "tcplab netcat is the one of the three that never waits" {
+	run -0 "$tcplab" netcat --version
+	[[ $output == "netcat-nonblocking (tcplab) "* ]]
+}
+
 @test "help and the version work, the version is the tools' one" {
 	run -0 "$tcplab" --help
 	[[ $output == "usage: tcplab"* ]]
