@@ -2,6 +2,8 @@
 # labs.bats - every lab proves its claim, and the lab kit keeps its promises. The kit's own tests use a lab that is
 # written here, so that they take no longer than they have to.
 
+# shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant
+
 load helpers
 
 LABS=$TCPLAB_ROOT/labs
@@ -121,6 +123,10 @@ check_batch() {
 	check_batch 13-slow-reader
 }
 
+@test "20-self-connect: confirmed" {
+	check_batch 20-self-connect
+}
+
 @test "40-multiplexing: confirmed" {
 	check_batch 40-multiplexing
 }
@@ -131,6 +137,14 @@ check_batch() {
 
 @test "42-emfile: confirmed" {
 	check_batch 42-emfile
+}
+
+@test "43-netcat-deadlock: confirmed" {
+	check_batch 43-netcat-deadlock
+}
+
+@test "44-blocking-in-a-loop: confirmed" {
+	check_batch 44-blocking-in-a-loop
 }
 
 @test "47-timers: confirmed" {
@@ -153,14 +167,31 @@ check_batch() {
 	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
 }
 
-@test "the labs of sockets and loops: confirmed as an ordinary user, without namespaces" {
+# check_as_nobody NAME...: confirmed as an ordinary user, without namespaces
+check_as_nobody() {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
 	open_copy
 	local name
-	for name in 10-byte-stream 13-slow-reader 40-multiplexing 41-lt-et 42-emfile; do
+	for name; do
 		run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/$name/lab.sh" --batch
 		[ "${lines[-1]}" = "$name: CONFIRMED" ]
 	done
+}
+
+@test "the labs of bytes and buffers: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 10-byte-stream 13-slow-reader
+}
+
+@test "the labs of a connection's life: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 20-self-connect
+}
+
+@test "the labs of loops: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 40-multiplexing 41-lt-et 42-emfile
+}
+
+@test "the labs of netcats: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 43-netcat-deadlock 44-blocking-in-a-loop
 }
 
 @test "40-multiplexing: with few descriptors it shows less, with too few it is skipped, and says why" {
