@@ -91,6 +91,26 @@ int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns)
 	return ready < 0 && errno == EINTR ? 0 : ready;
 }
 
+int sig_wait_fd(int fd, short events, uint64_t limit_ns)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	uint64_t deadline_ns = limit_ns == CLK_NEVER ? CLK_NEVER : clk_mono_ns() + limit_ns;
+	for (;;) {
+		int n = caught_signal != 0 ? 0 : sig_wait(&p, 1, deadline_ns);
+		if (n < 0)
+			return -1;
+		errno = ECANCELED;
+		if (caught_signal != 0)
+			return -1;
+		if (n > 0)
+			return 0;
+		/* Another signal than ours ends the poll as well, and is none of our business. */
+		errno = ETIMEDOUT;
+		if (clk_mono_ns() >= deadline_ns)
+			return -1;
+	}
+}
+
 int sig_pending(int *times)
 {
 	if (times != NULL)

@@ -21,6 +21,10 @@ void sig_open(void);
  * none) or after a signal, -1 with errno. BLOCKS. */
 MUST_USE int sig_wait(struct pollfd *fds, unsigned n, uint64_t deadline_ns);
 
+/* The same for one descriptor: until it is ready for these events, limit_ns at most (CLK_NEVER: no limit). 0, or -1 with errno:
+ * ECANCELED (a signal came, now or before), ETIMEDOUT. fd -1 only lets time pass. BLOCKS. */
+MUST_USE int sig_wait_fd(int fd, short events, uint64_t limit_ns);
+
 /* For a stage in which main blocks elsewhere than in sig_wait (connecting): let the signals in, and hand sig_flag() to the
  * calls that can be cancelled (io.h, sock.h). Who does not look at the flag is ended by the third signal. */
 void sig_let_in(bool in);

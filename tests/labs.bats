@@ -123,8 +123,24 @@ check_batch() {
 	check_batch 13-slow-reader
 }
 
+@test "15-echo-deadlock: confirmed" {
+	check_batch 15-echo-deadlock
+}
+
+@test "19-short-write: confirmed" {
+	check_batch 19-short-write
+}
+
 @test "20-self-connect: confirmed" {
 	check_batch 20-self-connect
+}
+
+@test "22-half-close: confirmed" {
+	check_batch 22-half-close
+}
+
+@test "26-sigpipe: confirmed" {
+	check_batch 26-sigpipe
 }
 
 @test "40-multiplexing: confirmed" {
@@ -179,11 +195,11 @@ check_as_nobody() {
 }
 
 @test "the labs of bytes and buffers: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 10-byte-stream 13-slow-reader
+	check_as_nobody 10-byte-stream 13-slow-reader 15-echo-deadlock 19-short-write
 }
 
 @test "the labs of a connection's life: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 20-self-connect
+	check_as_nobody 20-self-connect 22-half-close 26-sigpipe
 }
 
 @test "the labs of loops: confirmed as an ordinary user, without namespaces" {

@@ -83,21 +83,6 @@ static bool message_is_ours(const unsigned char *p, size_t len)
 	return true;
 }
 
-/* Until fd is ready for these events: 0, or -1 with ECANCELED (a signal came, now or before) or ETIMEDOUT. fd -1 only
- * lets time pass. */
-static int wait_for(int fd, short events, uint64_t limit_ns)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	uint64_t deadline_ns = limit_ns == CLK_NEVER ? CLK_NEVER : clk_mono_ns() + limit_ns;
-	int n = sig_pending(NULL) != 0 ? 0 : sig_wait(&p, 1, deadline_ns);
-	if (n < 0)
-		return -1;
-	if (n > 0 && sig_pending(NULL) == 0)
-		return 0;
-	errno = sig_pending(NULL) != 0 ? ECANCELED : ETIMEDOUT;
-	return -1;
-}
-
 static void record_begin(struct json *j, const char *record)
 {
 	json_begin(j, stdout);
@@ -170,13 +155,13 @@ static void take_message(struct reader *r, const unsigned char *p, size_t len)
 	if (r->o->verbose)
 		report_message(r, len, announced, right);
 	if (r->o->work_ns != 0)
-		wait_for(-1, 0, r->o->work_ns);
+		(void)!sig_wait_fd(-1, 0, r->o->work_ns);
 }
 
 /* One recv(2) into p. > 0: so many bytes. 0: the sender's FIN. -1: errno. */
 static ssize_t receive(struct reader *r, unsigned char *p, size_t room)
 {
-	if (wait_for(r->fd, POLLIN, r->o->timeout_ns) < 0)
+	if (sig_wait_fd(r->fd, POLLIN, r->o->timeout_ns) < 0)
 		return -1;
 	ssize_t n = recv(r->fd, p, room, 0);
 	tracef("recv(%d, %zu) = %zd", r->fd, room, n);
@@ -334,7 +319,7 @@ static void serve(const struct options *o, int fd, const struct addr *peer, stru
 	char text[ADDR_TEXT];
 	struct reader r = { .o = o, .fd = fd, .data = xmalloc(o->read_len), .cap = o->read_len, .need = LENGTH_LEN };
 	if (o->late_ns != 0)
-		wait_for(-1, 0, o->late_ns);
+		(void)!sig_wait_fd(-1, 0, o->late_ns);
 	int rc = o->fixed ? read_framed(&r) : read_naive(&r);
 	int error = rc < 0 && errno != ECANCELED ? errno : 0;
 	close(fd);
@@ -348,7 +333,7 @@ static void serve(const struct options *o, int fd, const struct addr *peer, stru
 static void serve_all(const struct options *o, int listen_fd, struct tally *total)
 {
 	enum { PAUSE_NS = 100 * NS_PER_MS };
-	while (wait_for(listen_fd, POLLIN, CLK_NEVER) == 0) {
+	while (sig_wait_fd(listen_fd, POLLIN, CLK_NEVER) == 0) {
 		struct addr peer = { .len = sizeof(peer.u) };
 		int fd = accept4(listen_fd, &peer.u.sa, &peer.len, SOCK_CLOEXEC);
 		tracef("accept4(%d) = %d", listen_fd, fd);
@@ -359,7 +344,7 @@ static void serve_all(const struct options *o, int listen_fd, struct tally *tota
 		} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EPROTO) {
 			/* EMFILE, ENOBUFS and the like: the sender still waits, and without a pause we would spin. */
 			warnf_errno("accept");
-			wait_for(-1, 0, PAUSE_NS);
+			(void)!sig_wait_fd(-1, 0, PAUSE_NS);
 		}
 	}
 }
@@ -443,7 +428,7 @@ static int send_message(struct sender *s, size_t len)
 	size_t piece = s->o->piece_len != 0 ? s->o->piece_len : len;
 	for (size_t at = 0; at < len;) {
 		size_t n = len - at < piece ? len - at : piece;
-		if (wait_for(s->fd, POLLOUT, s->o->timeout_ns) < 0)
+		if (sig_wait_fd(s->fd, POLLOUT, s->o->timeout_ns) < 0)
 			return -1;
 		ssize_t w = send(s->fd, s->message + at, n, MSG_NOSIGNAL);
 		tracef("send(%d, %zu) = %zd", s->fd, n, w);
@@ -464,7 +449,7 @@ static int send_messages(struct sender *s)
 	uint64_t next_ns = clk_mono_ns();
 	for (uint64_t i = 0; i < s->o->number; i++) {
 		uint64_t now_ns = clk_mono_ns();
-		if (next_ns > now_ns && wait_for(-1, 0, next_ns - now_ns) < 0 && errno == ECANCELED)
+		if (next_ns > now_ns && sig_wait_fd(-1, 0, next_ns - now_ns) < 0 && errno == ECANCELED)
 			return -1;
 		next_ns += s->o->gap_ns;
 		size_t len = length_of(s->o, i);
@@ -483,7 +468,7 @@ static int finish(struct sender *s)
 	if (shutdown(s->fd, SHUT_WR) < 0)
 		return -1;
 	do {
-		if (wait_for(s->fd, POLLIN, s->o->timeout_ns) < 0)
+		if (sig_wait_fd(s->fd, POLLIN, s->o->timeout_ns) < 0)
 			return -1;
 		n = recv(s->fd, scrap, sizeof(scrap), 0);
 	} while (n > 0);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/time.h>
 
 static void nothing_came(void)
 {
@@ -165,6 +166,51 @@ static void bad_call(void)
 	sig_open();
 	CHECK_INT(sig_wait(NULL, 1, 0), -1);
 	CHECK_INT(errno, EFAULT);
+}
+
+static void one_descriptor(void)
+{
+	int fds[2];
+	sig_open();
+	CHECK_INT(pipe(fds), 0);
+	uint64_t begin_ns = clk_mono_ns();
+	CHECK_INT(sig_wait_fd(fds[0], POLLIN, 20 * NS_PER_MS), -1);
+	CHECK_INT(errno, ETIMEDOUT);
+	CHECK_INT(sig_wait_fd(-1, 0, 20 * NS_PER_MS), -1);
+	CHECK_INT(errno, ETIMEDOUT);
+	CHECK(clk_mono_ns() - begin_ns >= 40 * NS_PER_MS);
+	CHECK_INT(sig_wait_fd(fds[1], POLLOUT, 0), 0);
+	CHECK_INT(write(fds[1], "x", 1), 1);
+	CHECK_INT(sig_wait_fd(fds[0], POLLIN, CLK_NEVER), 0);
+	/* A signal comes first, ready or not; and one that came before is remembered. */
+	raise(SIGTERM);
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(sig_wait_fd(fds[0], POLLIN, CLK_NEVER), -1);
+		CHECK_INT(errno, ECANCELED);
+		CHECK_INT(sig_wait_fd(-1, 0, CLK_NEVER), -1);
+		CHECK_INT(errno, ECANCELED);
+	}
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* Somebody else's timer: the waiting goes on. */
+static void one_descriptor_and_other_signals(void)
+{
+	struct itimerval ticks = { .it_interval.tv_usec = 2000, .it_value.tv_usec = 2000 };
+	int fds[2];
+	sig_open();
+	signal(SIGALRM, on_alarm);
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(setitimer(ITIMER_REAL, &ticks, NULL), 0);
+	uint64_t begin_ns = clk_mono_ns();
+	CHECK_INT(sig_wait_fd(fds[0], POLLIN, 30 * NS_PER_MS), -1);
+	CHECK_INT(errno, ETIMEDOUT);
+	CHECK(clk_mono_ns() - begin_ns >= 30 * NS_PER_MS);
+	CHECK_INT(setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL), 0);
 }
 
 /* A busy server always has a descriptor that is ready: Ctrl-C must end it all the same. */
@@ -358,6 +404,8 @@ int main(void)
 	CHECK_INT(in_child(gone_peer), 0);
 	CHECK_INT(in_child(deadline), 0);
 	CHECK_INT(in_child(ready_descriptor), 0);
+	CHECK_INT(in_child(one_descriptor), 0);
+	CHECK_INT(in_child(one_descriptor_and_other_signals), 0);
 	CHECK_INT(in_child(bad_call), 0);
 	CHECK_INT(in_child(signal_beside_ready_descriptor), 0);
 	CHECK_INT(in_child(by_descriptor), 0);

@@ -86,7 +86,7 @@ static int begin(const struct nc_options *o, int fd, const struct addr *peer, st
 		.peer = *peer,
 		.start_ns = now,
 		.shown_ns = now,
-		.patience_ns = patience_ns(STDIN_FILENO),
+		.patience_ns = o->no_input ? 0 : patience_ns(STDIN_FILENO),
 		.read_pace = { .rate_Bps = o->read_Bps, .last_ns = now },
 		.write_pace = { .rate_Bps = o->write_Bps, .last_ns = now },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
