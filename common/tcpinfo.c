@@ -26,6 +26,8 @@ struct kernel_tcp_info {
 	uint64_t bytes_sent, bytes_retrans;
 	uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd, rehash;
 };
+_Static_assert(offsetof(struct kernel_tcp_info, rto) == 8, "struct tcp_info");
+_Static_assert(offsetof(struct kernel_tcp_info, lost) == 32, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, rtt) == 68, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, total_retrans) == 100, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, pacing_rate) == 104, "struct tcp_info");
@@ -33,6 +35,7 @@ _Static_assert(offsetof(struct kernel_tcp_info, notsent_bytes) == 144, "struct t
 _Static_assert(offsetof(struct kernel_tcp_info, data_segs_out) == 156, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, delivery_rate) == 160, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, sndbuf_limited) == 184, "struct tcp_info");
+_Static_assert(offsetof(struct kernel_tcp_info, bytes_sent) == 200, "struct tcp_info");
 _Static_assert(offsetof(struct kernel_tcp_info, rcv_wnd) == 232, "struct tcp_info");
 
 static uint64_t ns_of_us(uint64_t us)
@@ -40,17 +43,11 @@ static uint64_t ns_of_us(uint64_t us)
 	return us * 1000;
 }
 
-int tcpinfo_get(int fd, struct tcpinfo *out)
+void tcpinfo_decode(struct tcpinfo *out, const void *kernel_info, size_t len)
 {
 	struct kernel_tcp_info k;
 	memset(&k, 0, sizeof(k));
-	*out = (struct tcpinfo){ 0 };
-	socklen_t len = sizeof(k);
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &k, &len) < 0)
-		return -1;
-	int queued = 0;
-	if (ioctl(fd, SIOCOUTQ, &queued) < 0)
-		queued = 0;
+	memcpy(&k, kernel_info, len < sizeof(k) ? len : sizeof(k));
 	*out = (struct tcpinfo){
 		.rtt_ns = ns_of_us(k.rtt),
 		.rtt_var_ns = ns_of_us(k.rttvar),
@@ -71,8 +68,29 @@ int tcpinfo_get(int fd, struct tcpinfo *out)
 		.busy_ns = ns_of_us(k.busy_time),
 		.rwnd_limited_ns = ns_of_us(k.rwnd_limited),
 		.sndbuf_limited_ns = ns_of_us(k.sndbuf_limited),
-		.send_queue = queued > 0 ? (uint64_t)queued : 0,
+		.bytes_sent = k.bytes_sent,
+		.bytes_resent = k.bytes_retrans,
+		.lost = k.lost,
+		.sacked = k.sacked,
+		.reordering = k.reordering,
+		.ssthresh = k.snd_ssthresh,
+		.rto_ns = ns_of_us(k.rto),
+		.timeouts = k.retransmits,
+		.probes = k.probes,
 	};
+}
+
+int tcpinfo_get(int fd, struct tcpinfo *out)
+{
+	struct kernel_tcp_info k;
+	*out = (struct tcpinfo){ 0 };
+	socklen_t len = sizeof(k);
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &k, &len) < 0)
+		return -1;
+	tcpinfo_decode(out, &k, len);
+	int queued = 0;
+	if (ioctl(fd, SIOCOUTQ, &queued) == 0 && queued > 0)
+		out->send_queue = (uint64_t)queued;
 	return 0;
 }
 

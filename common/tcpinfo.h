@@ -8,6 +8,7 @@
 
 #include "cdefs.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct tcpinfo {
@@ -30,10 +31,23 @@ struct tcpinfo {
 	uint64_t busy_ns;           /* time with data to send or in flight ... */
 	uint64_t rwnd_limited_ns;   /* ... of it: held up by the receive window */
 	uint64_t sndbuf_limited_ns; /* ... of it: held up by the send buffer */
-	uint64_t send_queue;        /* bytes not yet acknowledged (SIOCOUTQ, tcp(7)); a FIN counts as one */
+	uint64_t bytes_sent;        /* ours that left, those sent again included; 0 on kernels before 4.19 */
+	uint64_t bytes_resent;      /* ... of it: sent again; 0 on kernels before 4.19 */
+	uint64_t lost,
+		sacked;      /* segments in flight that are taken for lost; that the peer has out of order (RFC 2018) */
+	uint64_t reordering; /* segments that may overtake each other before one counts as lost */
+	uint64_t
+		ssthresh; /* segments: slow start below, congestion avoidance above; TCPINFO_NO_SSTHRESH: no loss yet */
+	uint64_t rto_ns;  /* retransmission timeout (RFC 6298), backoff included */
+	uint64_t timeouts, probes; /* retransmissions, zero-window or keepalive probes in a row without an answer */
+	uint64_t send_queue;       /* bytes not yet acknowledged (SIOCOUTQ, tcp(7)); a FIN counts as one */
 };
 
-enum { TCPINFO_CONGESTION = 16 };
+enum { TCPINFO_CONGESTION = 16, TCPINFO_NO_SSTHRESH = 0x7fffffff };
+
+/* What a struct tcp_info of the kernel says, of which it returned `len` bytes: for whoever got it otherwise (sockdiag.h).
+ * send_queue is not in it and becomes 0. Memory only. */
+void tcpinfo_decode(struct tcpinfo *out, const void *kernel_info, size_t len);
 
 /* 0, or -1 with errno (ENOTSUP where there is no TCP_INFO) and an all-zero *out. fd is borrowed; any thread may call. */
 MUST_USE int tcpinfo_get(int fd, struct tcpinfo *out);

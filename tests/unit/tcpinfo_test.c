@@ -220,8 +220,38 @@ static void test_fresh_socket(void)
 	close(fd);
 }
 
+/* What an older kernel returned ends anywhere; what a newer one appended is not looked at. */
+static void test_decode(void)
+{
+	enum { RTO = 8, LOST = 32, RTT = 68, SSTHRESH = 76, BYTES_SENT = 200, LONGER = 400 };
+	unsigned char whole[LONGER];
+	const uint32_t four = 4;
+	const uint64_t eight = 8;
+	memset(whole, 0xff, sizeof(whole));
+	memcpy(whole + RTO, &four, sizeof(four));
+	memcpy(whole + LOST, &four, sizeof(four));
+	memcpy(whole + RTT, &four, sizeof(four));
+	memcpy(whole + SSTHRESH, &four, sizeof(four));
+	memcpy(whole + BYTES_SENT, &eight, sizeof(eight));
+	for (size_t len = 0; len <= sizeof(whole); len += 4) {
+		unsigned char *exact = malloc(len + !len);
+		struct tcpinfo i;
+		memset(&i, 0x55, sizeof(i));
+		memcpy(exact, whole, len);
+		tcpinfo_decode(&i, exact, len);
+		CHECK_INT(i.rto_ns, len >= RTO + 4 ? 4000 : 0);
+		CHECK_INT(i.lost, len >= LOST + 4 ? 4 : 0);
+		CHECK_INT(i.rtt_ns, len >= RTT + 4 ? 4000 : 0);
+		CHECK_INT(i.ssthresh, len >= SSTHRESH + 4 ? 4 : 0);
+		CHECK_INT(i.bytes_sent, len < BYTES_SENT + 4 ? 0 : 8);
+		CHECK_INT(i.send_queue, 0);
+		free(exact);
+	}
+}
+
 int main(void)
 {
+	test_decode();
 	test_counts();
 	test_times_and_windows();
 	test_values_of_ours();
