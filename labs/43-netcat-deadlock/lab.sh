@@ -15,7 +15,7 @@ pairs=(blocking-blocking threaded-threaded nonblocking-nonblocking blocking-nonb
 
 main() {
 	lab_start "$@"
-	need netcat-blocking netcat-threaded netcat-nonblocking
+	need netcat-blocking netcat-threaded netcat-nonblocking tcpwatch
 
 	beat predict
 	say "Two hosts send each other a file of $((size / 1048576)) MiB, at the same time, over one connection. Each runs a netcat with one" \
@@ -43,11 +43,15 @@ main() {
 	verdict
 }
 
-# play ENGINE_OF_SERVER ENGINE_OF_CLIENT NAME: file one goes from the server to the client, file two the other way.
+# play ENGINE_OF_SERVER ENGINE_OF_CLIENT NAME: file one goes from the server to the client, file two the other way. Of the
+# pair that will not get anywhere somebody else takes down what he sees, too.
 play() {
-	local options="-v --json -w 3 $buffers"
+	local options="-v --json -w 4 $buffers" witness=''
 	serve "$3" "netcat-$1 -l $options 127.0.0.1 0 < one > $3.two"
-	try "netcat-$2 $options 127.0.0.1 $PORT < two > $3.one 2> $3-client.log"
+	[[ $3 != "${pairs[0]}" ]] ||
+		witness=" & until grep -q deadlock $3.log && grep -q deadlock $3-client.log || ! kill -0 \$!; do sleep 0.05; done;"
+	[[ $3 != "${pairs[0]}" ]] || witness+=" tcpwatch --once --json :$PORT > queues.json; wait"
+	try "netcat-$2 $options 127.0.0.1 $PORT < two > $3.one 2> $3-client.log$witness"
 	join "$3"
 }
 
@@ -81,6 +85,10 @@ observe() {
 		figure "unread_$end" "${unread[$end]}" B
 		figure "unacked_$end" "${unacked[$end]}" B
 	done
+	say '' 'the same, seen from outside (tcpwatch)        Recv-Q    Send-Q'
+	for end in server client; do
+		say "$(printf '%-26s %19s %9s' "$end" "$(queue "$end" recv)" "$(queue "$end" send)")"
+	done
 	measured bytes "$(calc "${received[server]} / 1024" %.0f) and $(calc "${received[client]} / 1024" %.0f) of $((size / 1024))"
 	if arrives blocking-nonblocking one && arrives blocking-nonblocking two; then
 		measured mixed 'a: both'
@@ -100,6 +108,17 @@ deadlocked() {
 		*) _into[$1]=$(field "$file" "${key}_bytes" deadlock) ;;
 		esac
 	done
+}
+
+# queue END recv|send: what tcpwatch saw in that end's queue. The server's end is the one with the server's port.
+queue() {
+	local port
+	port=$(field blocking-blocking.log port listening)
+	if [[ $1 == server ]]; then
+		field queues.json "$2_queue_bytes" socket "\"local\":\"127.0.0.1:$port\""
+	else
+		field queues.json "$2_queue_bytes" socket "\"peer\":\"127.0.0.1:$port\""
+	fi
 }
 
 arrives() {
@@ -152,6 +171,8 @@ judge() {
 		[[ $end == server ]] || other=server
 		claim "sent by the $end = read by the $other + unread there + unacknowledged here, to the byte" \
 			"${sent[$end]:-null} == ${received[$other]:-null} + ${unread[$other]:-null} + ${unacked[$end]:-null}"
+		claim "tcpwatch sees the same two numbers at the $end" \
+			"$(queue "$end" recv) == ${unread[$end]:-null} && $(queue "$end" send) == ${unacked[$end]:-null}"
 	done
 	for pair in "${pairs[@]:1}"; do
 		claim "$pair: both files arrive, every byte right" "$(is_whole "$pair")"
