@@ -75,7 +75,7 @@ static void write_all(struct loop *l, size_t n)
 		ssize_t w = nc_write_output(nc, l->bytes + put, n - put);
 		sig_let_in(false);
 		put += w > 0 ? (size_t)w : 0;
-		if (put == n || nc_look(nc))
+		if (nc_look(nc) || put == n)
 			return;
 		/* Somebody made this terminal or pipe non-blocking, for us as well (open(2)). */
 		struct pollfd p = { .fd = nc->output, .events = POLLOUT };

@@ -56,13 +56,11 @@ static void raise_event(int fd)
 
 /* --- thread up --------------------------------------------------------------------------------------------------- */
 
-/* Waits as long as --write-rate says. */
-static size_t wait_turn_up(struct nc *nc)
+/* A speed limit says wait. Not much longer than a tick: it may be over meanwhile. */
+static void wait_turn(const struct nc_pace *pace)
 {
-	size_t n;
-	while ((n = nc_may_send(nc, CHUNK)) == 0 && !nc_is_over(nc))
-		clk_sleep_until_ns(nc_pace_ready_ns(&nc->write_pace));
-	return n;
+	uint64_t tick_ns = clk_mono_ns() + (uint64_t)IO_TICK_MS * NS_PER_MS, ready_ns = nc_pace_ready_ns(pace);
+	clk_sleep_until_ns(ready_ns < tick_ns ? ready_ns : tick_ns);
 }
 
 /* For poll(2): -1 waits for ever. */
@@ -111,7 +109,9 @@ static void *up(void *arg)
 	ssize_t r = -1;
 	os_thread_name("up");
 	do {
-		size_t n = wait_turn_up(nc);
+		size_t n;
+		while ((n = nc_may_send(nc, CHUNK)) == 0 && !nc_is_over(nc))
+			wait_turn(&nc->write_pace);
 		if (!wait_input(l))
 			break;
 		r = nc_read_input(nc, l->up_bytes, n);
@@ -158,7 +158,7 @@ static void *down(void *arg)
 	while (r != 0 && !nc_is_over(nc) && !nc_has_stopped_reading(nc)) {
 		size_t n = nc_may_receive(nc, CHUNK);
 		if (n == 0) {
-			clk_sleep_until_ns(nc_pace_ready_ns(&nc->read_pace));
+			wait_turn(&nc->read_pace);
 			continue;
 		}
 		r = nc_receive(nc, l->down_bytes, n);

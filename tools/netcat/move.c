@@ -37,14 +37,21 @@ static void note_end(struct nc *nc, enum nc_side side, enum nc_end peer_end)
 	pthread_mutex_unlock(&nc->lock);
 }
 
+/* Of a datagram listener the peer may change at any time. */
+static const char *peer_text(struct nc *nc, char out[static ADDR_TEXT])
+{
+	pthread_mutex_lock(&nc->lock);
+	addr_text(&nc->peer, out);
+	pthread_mutex_unlock(&nc->lock);
+	return out;
+}
+
 /* The connection is dead. Of a datagram socket this is said, too: nobody listens there (ECONNREFUSED, by ICMP). */
 static void fail_net(struct nc *nc, const char *op)
 {
 	char text[ADDR_TEXT];
 	int saved = errno;
-	pthread_mutex_lock(&nc->lock);
-	addr_text(&nc->peer, text);
-	pthread_mutex_unlock(&nc->lock);
+	peer_text(nc, text);
 	errno = saved;
 	/* WHY EPIPE: the reset was reported to an earlier call (tcp(7)). Of a unix socket it says that the peer has
 	 * closed. */
@@ -221,7 +228,8 @@ static void send_fin(struct nc *nc)
 void nc_end_input(struct nc *nc)
 {
 	if (nc->is_stream && !atomic_load(&nc->net_failed) && !nc_is_over(nc)) {
-		note_end(nc, is_fin_here(nc) ? NC_PEER : NC_LOCAL, NC_END_NONE);
+		bool is_second = is_fin_here(nc);
+		note_end(nc, is_second ? NC_PEER : NC_LOCAL, is_second ? NC_END_FIN : NC_END_NONE);
 		if (nc->o->close_mode == NC_CLOSE_HALF)
 			send_fin(nc);
 		else if (nc->o->close_mode != NC_CLOSE_UNREAD || nc_unread(nc) > 0 || is_fin_here(nc))
@@ -367,8 +375,9 @@ bool nc_look(struct nc *nc)
 			atomic_store(&nc->is_over, true);
 	} else if (o->timeout_ns != 0 && now >= atomic_load(&nc->last_ns) + o->timeout_ns) {
 		char text[ADDR_TEXT];
+		peer_text(nc, text);
 		errno = ETIMEDOUT;
-		nc_fail(nc, "nothing moves to or from", addr_text(&nc->peer, text));
+		nc_fail(nc, "nothing moves to or from", text);
 		atomic_store(&nc->is_over, true);
 	}
 	return nc_is_over(nc);

@@ -236,8 +236,6 @@ static int run_client(const struct nc_options *o)
 	if (nc_connect(o, &nc, &e) < 0)
 		return give_up(o, &sum, &e);
 	int status = talk(&nc, &sum);
-	if (o->is_unix && o->source != NULL && o->source[0] != '@')
-		unlink(o->source); /* our own end's path; we have bound it, so it is ours */
 	nc_report_result(o, "total", &sum);
 	return status;
 }

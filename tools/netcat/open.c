@@ -103,6 +103,13 @@ static int begin(const struct nc_options *o, int fd, const struct addr *peer, st
 	return rc < 0 ? -1 : 0;
 }
 
+/* The path that our own end of a unix datagram socket was bound to. */
+static void remove_source(const struct nc_options *o)
+{
+	if (o->is_unix && !o->listen && o->source != NULL && o->source[0] != '@')
+		unlink(o->source);
+}
+
 /* One address, with a fresh socket, from the source that its family has. */
 static int connect_one(const struct nc_options *o, const struct addr *to, uint64_t deadline_ns, struct net_error *e)
 {
@@ -114,6 +121,8 @@ static int connect_one(const struct nc_options *o, const struct addr *to, uint64
 	if (!o->udp)
 		return sock_connect(to, 1, from, &o->socket, &until, e);
 	int fd = sock_connect_udp(to, 1, from, e);
+	if (fd < 0 && strcmp(e->op, "connect") == 0)
+		remove_source(o); /* it was bound, so it is ours */
 	if (fd < 0 || sock_set(fd, &o->socket, e) == 0)
 		return fd;
 	close(fd);
@@ -326,5 +335,6 @@ void nc_close(struct nc *nc, struct nc_result *r)
 	else
 		close(nc->net);
 	tracef("close(%d)", nc->net);
+	remove_source(nc->o);
 	nc->net = -1;
 }
