@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 enum { INPUT, WAKE, PLACES };
-enum { CHUNK = 64 * 1024, STACK = 256 * 1024, GRACE_MS = 200 };
+enum { CHUNK = 64 * 1024, STACK = 256 * 1024, GRACE_MS = 1000 };
 
 struct loop {
 	struct nc *nc;

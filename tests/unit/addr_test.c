@@ -1,5 +1,5 @@
-/* addr_test.c - literals there and back, the resolver's errors by name, and which addresses are the same. Nothing here
- * asks a name server: names are literals of the wrong family, or "localhost". */
+/* addr_test.c - literals and unix names there and back, the resolver's errors by name, and which addresses are the same.
+ * Nothing here asks a name server: names are literals of the wrong family, or "localhost". */
 #include "addr.h"
 
 #include "check.h"
@@ -114,6 +114,106 @@ static void test_literal(void)
 		CHECK_STR(e.object, names[i]);
 		CHECK_STR(net_error_symbol(&e), "EAI_NONAME");
 	}
+}
+
+/* --- unix sockets -------------------------------------------------------------------------------------------------- */
+
+static struct addr unix_addr(const char *path)
+{
+	struct addr a = { 0 };
+	struct net_error e = { 0 };
+	char text[NET_ERROR_TEXT];
+	if (!CHECK_INT(addr_unix(path, &a, &e), 0))
+		fprintf(stderr, "    %s\n", net_error_text(&e, text));
+	return a;
+}
+
+/* As bind(2) and connect(2) want it: a path with its terminating zero, an abstract name without one. */
+static void test_unix(void)
+{
+	struct addr path = unix_addr("/run/x"), name = unix_addr("@x");
+	char text[ADDR_TEXT];
+	CHECK_INT(path.u.sa.sa_family, AF_UNIX);
+	CHECK_INT(path.len, offsetof(struct sockaddr_un, sun_path) + sizeof("/run/x"));
+	CHECK_STR(path.u.un.sun_path, "/run/x");
+	CHECK_STR(addr_text(&path, text), "/run/x");
+	CHECK_INT(addr_port(&path), 0);
+	CHECK_INT(name.len, offsetof(struct sockaddr_un, sun_path) + 2);
+	CHECK_INT(name.u.un.sun_path[0], '\0');
+	CHECK_INT(name.u.un.sun_path[1], 'x');
+	CHECK_STR(addr_text(&name, text), "@x");
+}
+
+/* 107 characters and a zero fit (unix(7)), in either kind of name; one more does not. */
+static void test_unix_edges(void)
+{
+	char path[200], text[ADDR_TEXT];
+	struct addr a;
+	struct net_error e = { 0 };
+	memset(path, 'p', sizeof(path));
+	path[108] = '\0';
+	CHECK_INT(addr_unix(path, &a, &e), -1);
+	CHECK_STR(net_error_symbol(&e), "ENAMETOOLONG");
+	CHECK_STR(e.object, path);
+	path[107] = '\0';
+	a = unix_addr(path);
+	CHECK_INT(a.len, sizeof(struct sockaddr_un));
+	CHECK_STR(addr_text(&a, text), path);
+	path[0] = '@';
+	a = unix_addr(path);
+	CHECK_INT(a.len, sizeof(struct sockaddr_un) - 1);
+	CHECK_STR(addr_text(&a, text), path);
+	CHECK_INT(addr_unix("", &a, &e), -1);
+	CHECK_STR(net_error_symbol(&e), "ENOENT");
+	CHECK_STR(e.op, "resolve");
+	/* The kernel fills all 108 bytes of a path without a zero at the end when it was bound so. */
+	a = (struct addr){ .len = sizeof(struct sockaddr_un), .u.un.sun_family = AF_UNIX };
+	memset(a.u.un.sun_path, 'p', sizeof(a.u.un.sun_path));
+	CHECK_INT(strlen(addr_text(&a, text)), sizeof(a.u.un.sun_path));
+	/* What getsockname(2) says of a socket without a name. */
+	a = (struct addr){ .len = sizeof(sa_family_t), .u.sa.sa_family = AF_UNIX };
+	CHECK_STR(addr_text(&a, text), "(unnamed)");
+}
+
+static void test_unix_equal(void)
+{
+	struct addr path = unix_addr("/run/x"), same = unix_addr("/run/x"), longer = unix_addr("/run/xy");
+	struct addr name = unix_addr("@run/x"), same_name = unix_addr("@run/x"), longer_name = unix_addr("@run/xy");
+	struct addr unnamed = { .len = sizeof(sa_family_t), .u.sa.sa_family = AF_UNIX }, four = literal("127.0.0.1", 0);
+	CHECK(addr_equal(&path, &same));
+	CHECK(addr_equal(&name, &same_name));
+	CHECK(!addr_equal(&path, &longer));
+	CHECK(!addr_equal(&longer, &path));
+	CHECK(!addr_equal(&name, &longer_name));
+	CHECK(!addr_equal(&path, &name));
+	CHECK(!addr_equal(&unnamed, &unnamed));
+	CHECK(!addr_equal(&unnamed, &path));
+	CHECK(!addr_equal(&path, &unnamed));
+	CHECK(!addr_equal(&path, &four));
+	CHECK(!addr_equal(&four, &path));
+	/* What lies behind the name does not count. */
+	memset(same.u.un.sun_path + sizeof("/run/x"), 0x55, 20);
+	CHECK(addr_equal(&path, &same));
+}
+
+/* What the kernel says of such sockets reads as what was asked for. */
+static void test_unix_sockets(void)
+{
+	char wanted[64], text[ADDR_TEXT];
+	struct addr here, there;
+	snprintf(wanted, sizeof(wanted), "@tcplab-addr-test-%ld", (long)getpid());
+	struct addr bound = unix_addr(wanted);
+	int server = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK_INT(bind(server, &bound.u.sa, bound.len), 0);
+	CHECK_INT(listen(server, 1), 0);
+	CHECK_INT(connect(client, &bound.u.sa, bound.len), 0);
+	CHECK_INT(addr_of_peer(client, &there), 0);
+	CHECK(addr_equal(&there, &bound));
+	CHECK_STR(addr_text(&there, text), wanted);
+	CHECK_INT(addr_of_socket(client, &here), 0);
+	CHECK_STR(addr_text(&here, text), "(unnamed)");
+	close(client);
+	close(server);
 }
 
 /* --- errors ------------------------------------------------------------------------------------------------------ */
@@ -252,6 +352,10 @@ int main(void)
 	test_wildcards();
 	test_localhost();
 	test_literal();
+	test_unix();
+	test_unix_edges();
+	test_unix_equal();
+	test_unix_sockets();
 	test_resolver_error();
 	test_symbols();
 	test_net_fail();

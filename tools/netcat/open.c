@@ -330,11 +330,13 @@ void nc_close(struct nc *nc, struct nc_result *r)
 		.closed_first = nc->closed_first != NC_NOBODY ? nc->closed_first : NC_LOCAL,
 		.peer_end = nc->peer_end,
 	};
+	remove_source(nc->o);
+	if (nc->is_in_use)
+		return; /* so is the descriptor: the end of the process, which is near, closes it */
 	if (nc->o->close_mode == NC_CLOSE_RST)
 		sock_abort(nc->net);
 	else
 		close(nc->net);
 	tracef("close(%d)", nc->net);
-	remove_source(nc->o);
 	nc->net = -1;
 }
