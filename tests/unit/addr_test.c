@@ -1,5 +1,5 @@
-/* addr_test.c - literals and unix names there and back, the resolver's errors by name, and which addresses are the same.
- * Nothing here asks a name server: names are literals of the wrong family, or "localhost". */
+/* addr_test.c - literals and unix names there and back, the resolver's errors by name, and which addresses are the
+ * same. Nothing here asks a name server: names are literals of the wrong family, or "localhost". */
 #include "addr.h"
 
 #include "check.h"
@@ -116,7 +116,7 @@ static void test_literal(void)
 	}
 }
 
-/* --- unix sockets -------------------------------------------------------------------------------------------------- */
+/* --- unix sockets ------------------------------------------------------------------------------------------------ */
 
 static struct addr unix_addr(const char *path)
 {

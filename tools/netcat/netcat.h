@@ -179,7 +179,7 @@ struct nc_result {
 	enum nc_end peer_end;
 };
 
-/* Waits until all that was sent is confirmed (5 s at most), then closes as --close-mode says. */
+/* Waits until all that was sent is confirmed, for 5 s or -w after the last progress; then closes as --close-mode says. */
 void nc_close(struct nc *nc, struct nc_result *r);
 
 /* --- report.c ---------------------------------------------------------------------------------------------------- */

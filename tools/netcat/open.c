@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	SETTLE_S = 5,      /* for our last bytes to be confirmed, unless -w says less */
+	SETTLE_S = 5,      /* without one of our last bytes confirmed, unless -w says less */
 	PATIENCE_MS = 500, /* for an input to go on after the peer's FIN */
 };
 
@@ -269,6 +269,8 @@ static int accept_datagrams(const struct nc_options *o, int fd, struct nc *nc, s
 		return -1;
 	nc->control_len = back.msg_controllen;
 	memcpy(nc->control, answer, nc->control_len);
+	if (from.len <= sizeof(sa_family_t) && !o->keep_open)
+		nc->input = -1; /* a unix client without a name: there is nobody to answer to */
 	return 0;
 }
 
@@ -299,19 +301,30 @@ int nc_accept(const struct nc_options *o, int listener, struct nc *nc, struct ne
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Both directions have ended, and close(2) would let the kernel send the rest in peace; but nobody would learn whether
- * it arrived. No event tells that either (poll says POLLHUP all along), so we look: soon, then ever less often. */
+/* Both directions have ended, and close(2) would let the kernel send the rest in peace; but nobody would learn whether it
+ * arrived. No event tells that either (poll says POLLHUP all along), so we look: soon, then ever less often, for as long as
+ * some of it does. */
 static void settle(struct nc *nc)
 {
-	uint64_t limit_ns = (uint64_t)SETTLE_S * NS_PER_S, nap_ns = 50 * NS_PER_US;
-	if (nc->o->timeout_ns != 0 && nc->o->timeout_ns < limit_ns)
-		limit_ns = nc->o->timeout_ns;
-	uint64_t now = clk_mono_ns(), deadline = now + limit_ns;
-	while (nc_unacked(nc) > 0 && !atomic_load(&nc->net_failed) && sig_pending(NULL) == 0 && now < deadline) {
+	uint64_t patience_ns = (uint64_t)SETTLE_S * NS_PER_S, nap_ns = 50 * NS_PER_US;
+	uint64_t now = clk_mono_ns(), moved_ns = now, left = nc_unacked(nc);
+	if (nc->o->timeout_ns != 0 && nc->o->timeout_ns < patience_ns)
+		patience_ns = nc->o->timeout_ns;
+	while (left > 0 && !atomic_load(&nc->net_failed) && sig_pending(NULL) == 0) {
+		if (now - moved_ns >= patience_ns) {
+			char text[ADDR_TEXT];
+			errno = ETIMEDOUT;
+			nc_fail(nc, "deliver to", addr_text(&nc->peer, text));
+			return;
+		}
 		if (sig_wait(NULL, 0, now + nap_ns) < 0)
 			return;
 		nap_ns = nap_ns < 20 * NS_PER_MS ? 2 * nap_ns : nap_ns;
 		now = clk_mono_ns();
+		uint64_t before = left;
+		left = nc_unacked(nc);
+		if (left != before)
+			moved_ns = now;
 		(void)nc_has_peer_ended(nc); /* a reset ends the wait */
 	}
 }
