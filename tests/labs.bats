@@ -468,9 +468,11 @@ check_end() {
 	for cage in '' none; do
 		small_lab
 		TCPLAB_LAB_CAGE=$cage python3 - "$SMALL" <<-'END'
-			import os, pty, sys
+			import os, pty, signal, sys
 			pid, fd = pty.fork()
 			if pid == 0:
+			    # As a terminal would have it: who was started in the background ignores it, and hands that on.
+			    signal.signal(signal.SIGINT, signal.SIG_DFL)
 			    os.execv(sys.argv[1], sys.argv[1:])
 			said = b""
 			while b"Your letter" not in said:
