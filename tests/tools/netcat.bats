@@ -1249,3 +1249,10 @@ shared() {
 @test "a terminal, pipe or socket that others use, too: never left non-blocking, what is typed goes out" {
 	each_engine shared
 }
+
+@test "make diff-netcat: the three loops beside each other; make help tells of it" {
+	run -0 make --no-print-directory -C "$TCPLAB_ROOT" diff-netcat
+	[[ $output == *"+++ "*netcat-threaded.c*"+++ "*netcat-nonblocking.c* ]]
+	run -0 make --no-print-directory -C "$TCPLAB_ROOT" help
+	[[ $output == *"make diff-netcat"*"make clean"* ]]
+}
