@@ -187,11 +187,12 @@ check_batch() {
 check_as_nobody() {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
 	[ -d open ] || open_copy
-	local name
+	local name pids=()
 	for name; do
 		as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/$name/lab.sh" --batch >"$name.out" 2>&1 3>&- &
+		pids+=($!)
 	done
-	wait
+	wait "${pids[@]}" # and not for the process with which bats watches the time
 	for name; do
 		[ "$(tail -n 1 "$name.out")" = "$name: CONFIRMED" ] || { cat "$name.out" && return 1; }
 	done
