@@ -112,13 +112,10 @@ deadlocked() {
 
 # queue END recv|send: what tcpwatch saw in that end's queue. The server's end is the one with the server's port.
 queue() {
-	local port
+	local port side=local
 	port=$(field blocking-blocking.log port listening)
-	if [[ $1 == server ]]; then
-		field queues.json "$2_queue_bytes" socket "\"local\":\"127.0.0.1:$port\""
-	else
-		field queues.json "$2_queue_bytes" socket "\"peer\":\"127.0.0.1:$port\""
-	fi
+	[[ $1 == server ]] || side=peer
+	field queues.json "$2_queue_bytes" socket "\"$side\":\"127.0.0.1:$port\"" '"state":"ESTABLISHED"'
 }
 
 arrives() {
