@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "diag.h"
 #include "netns.h"
+#include "rtnl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <linux/if_ether.h>
 #include <linux/if_tun.h>
 #include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdint.h>
@@ -27,7 +27,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,72 +93,28 @@ static int try_packet_socket(void)
 	return 0;
 }
 
-/* One question to the kernel's network configuration, rtnetlink(7): a header, a fixed part, attributes. */
-struct question {
-	struct nlmsghdr header;
-	char body[512];
-};
-
-/* Appends an attribute and returns it, so that an outer one can be given its length afterwards. */
-static struct rtattr *add_attribute(struct question *q, unsigned short type, const void *data, size_t len)
-{
-	struct rtattr *a = (void *)((char *)q + NLMSG_ALIGN(q->header.nlmsg_len));
-	a->rta_type = type;
-	a->rta_len = (unsigned short)RTA_LENGTH(len);
-	if (len > 0)
-		memcpy(RTA_DATA(a), data, len);
-	q->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(q->header.nlmsg_len) + RTA_ALIGN(a->rta_len));
-	return a;
-}
-
-/* Sends it and reads the kernel's answer, which always is an NLMSG_ERROR with an errno value, 0 for success. */
-static int ask(struct question *q)
-{
-	struct {
-		struct nlmsghdr header;
-		struct nlmsgerr verdict;
-		char more[1024];
-	} answer;
-	struct timeval limit = { .tv_sec = 2 };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0)
-		return errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	q->header.nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	ssize_t n = send(fd, q, q->header.nlmsg_len, 0);
-	if (n >= 0)
-		n = recv(fd, &answer, sizeof(answer), 0);
-	int error = n < 0 ? errno : 0;
-	close(fd);
-	if (error == 0 && ((size_t)n < NLMSG_LENGTH(sizeof(answer.verdict)) || answer.header.nlmsg_type != NLMSG_ERROR))
-		error = EBADMSG;
-	return error != 0 ? error : -answer.verdict.error;
-}
-
-/* A pair of devices, each the other's far end; the kernel names them veth0 and veth1. */
 static int try_veth(void)
 {
-	struct question q = { .header = { .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL } };
-	q.header.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)); /* all zero: a new device */
-	struct rtattr *info = add_attribute(&q, IFLA_LINKINFO, NULL, 0);
-	add_attribute(&q, IFLA_INFO_KIND, "veth", sizeof("veth"));
-	info->rta_len = (unsigned short)((char *)&q + q.header.nlmsg_len - (char *)info);
-	return ask(&q);
+	struct rtnl r;
+	struct net_error e = { 0 };
+	int result = rtnl_open(&r, &e);
+	if (result == 0)
+		result = rtnl_veth(&r, "doctor-left", "doctor-right", -1, &e);
+	rtnl_close(&r);
+	return result < 0 ? e.sys : 0;
 }
 
 /* The kernel's own delay and loss, as a queue on the loopback device: what `tc qdisc add dev lo root netem` does. */
 static int try_netem(void)
 {
-	struct question q = { .header = { .nlmsg_type = RTM_NEWQDISC, .nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL } };
-	struct tcmsg *fixed = (void *)q.body;
-	fixed->tcm_family = AF_UNSPEC;
-	fixed->tcm_ifindex = (int)if_nametoindex("lo");
-	fixed->tcm_parent = TC_H_ROOT;
-	q.header.nlmsg_len = NLMSG_LENGTH(sizeof(*fixed));
 	struct tc_netem_qopt options = { .limit = 1000 };
-	add_attribute(&q, TCA_KIND, "netem", sizeof("netem"));
-	add_attribute(&q, TCA_OPTIONS, &options, sizeof(options));
-	return ask(&q);
+	struct rtnl r;
+	struct net_error e = { 0 };
+	int result = rtnl_open(&r, &e);
+	if (result == 0)
+		result = rtnl_add_qdisc(&r, "lo", "netem", &options, sizeof(options), &e);
+	rtnl_close(&r);
+	return result < 0 ? e.sys : 0;
 }
 
 static void probe_links(struct report *r)
