@@ -365,7 +365,9 @@ static void build_tables(const struct arg_spec *spec, struct getopt_tables *t)
 
 	char *s = t->short_options;
 	struct option *l = t->long_options;
-	*s++ = '-'; /* operands come in their turn, as OPERAND; without it argv is permuted, by each libc at another time */
+	/* '-': operands come in their turn, as OPERAND; without it argv is permuted, by each libc at another time. '+':
+	 * it ends there. */
+	*s++ = spec->stops_at_operand ? '+' : '-';
 	*s++ = ':'; /* a missing value is reported as ':', not as '?' */
 	for (size_t i = 0; i < n; i++) {
 		const struct arg *row = &spec->args[i];

@@ -162,6 +162,7 @@ static void take_icmp(struct packet *p, struct view v)
 
 static void take_protocol(struct packet *p, struct view v)
 {
+	p->header = v.at;
 	p->payload_len = v.wire;
 	if (p->is_fragment)
 		return;

@@ -66,19 +66,20 @@ struct packet_tcp {
 
 struct packet {
 	struct packet_end from, to;
-	uint8_t version;    /* 4 or 6 */
-	uint8_t protocol;   /* enum packet_protocol, or another */
-	uint8_t ttl;        /* hop limit */
-	uint8_t ecn;        /* RFC 3168 5 */
-	bool is_fragment;   /* not the first one: its protocol's header is in another packet */
-	bool has_header;    /* the header of TCP, UDP or ICMP was captured, and is decoded */
-	size_t payload_len; /* bytes behind that header on the wire; may not have been captured */
+	uint8_t version;             /* 4 or 6 */
+	uint8_t protocol;            /* enum packet_protocol, or another */
+	uint8_t ttl;                 /* hop limit */
+	uint8_t ecn;                 /* RFC 3168 5 */
+	bool is_fragment;            /* not the first one: its protocol's header is in another packet */
+	bool has_header;             /* the header of TCP, UDP or ICMP was captured, and is decoded */
+	size_t payload_len;          /* bytes behind that header on the wire; may not have been captured */
+	const unsigned char *header; /* what follows IP's headers, among the packet's bytes; NULL: they end before */
 
 	struct packet_tcp tcp;        /* protocol PACKET_TCP */
 	uint8_t icmp_type, icmp_code; /* protocol PACKET_ICMP, PACKET_ICMP6 */
 };
 
-/* False: no IP header was found; *p is all zero then. p borrows the bytes (tcp.options). */
+/* False: no IP header was found; *p is all zero then. p borrows the bytes (header, tcp.options). */
 MUST_USE bool packet_decode(struct packet *p, enum packet_link link, const unsigned char *bytes, size_t captured,
 			    size_t len);
 
