@@ -6,6 +6,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
@@ -116,6 +119,25 @@ const char *os_kernel(char out[static 64])
 	else
 		snprintf(out, 64, "%.20s %.40s", name.sysname, name.release);
 	return out;
+}
+
+unsigned os_terminal_columns(unsigned most)
+{
+	struct winsize w;
+	unsigned columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+	return columns < most ? columns : most;
+}
+
+/* The first of the three that says anything. An empty one says nothing. */
+bool os_is_utf8(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		const char *locale = getenv(names[i]);
+		if (locale != NULL && locale[0] != '\0')
+			return strcasestr(locale, "UTF-8") != NULL || strcasestr(locale, "utf8") != NULL;
+	}
+	return false;
 }
 
 uint64_t os_raise_fd_limit(void)

@@ -7,6 +7,7 @@
 #include "cdefs.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,11 @@ MUST_USE int os_read_line(const char *path, char *out, size_t cap);
 
 /* "Linux 6.18.44" */
 const char *os_kernel(char out[static 64]);
+
+/* For drawings on standard output: the columns of the terminal, at most `most` (80 when it is none), and whether the locale
+ * says that characters are UTF-8 (LC_ALL, LC_CTYPE, LANG: locale(7)). */
+unsigned os_terminal_columns(unsigned most);
+bool os_is_utf8(void);
 
 /* Raises the soft limit of open descriptors to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);

@@ -6,11 +6,14 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -317,6 +320,57 @@ static void test_kernel(void)
 	}
 }
 
+/* The first that says anything counts. */
+static void test_is_utf8(void)
+{
+	static const struct {
+		const char *all, *ctype, *lang;
+		bool expected;
+	} cases[] = {
+		{ NULL, NULL, NULL, false },
+		{ NULL, NULL, "C", false },
+		{ NULL, NULL, "de_CH.UTF-8", true },
+		{ NULL, NULL, "en_US.utf8", true },
+		{ "", "", "C.UTF-8", true },
+		{ NULL, "C", "C.UTF-8", false },
+		{ "POSIX", "C.UTF-8", "C.UTF-8", false },
+		{ "C.UTF-8", NULL, NULL, true },
+	};
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *const values[] = { cases[i].all, cases[i].ctype, cases[i].lang };
+		for (size_t n = 0; n < 3; n++) {
+			if (values[n] != NULL)
+				setenv(names[n], values[n], 1);
+			else
+				unsetenv(names[n]);
+		}
+		if (!CHECK_INT(os_is_utf8(), cases[i].expected))
+			fprintf(stderr, "    case %zu\n", i);
+	}
+}
+
+/* In a child, whose standard output becomes first a pipe and then a terminal of 55 columns. */
+static void measure_terminal(void)
+{
+	int fds[2];
+	CHECK_INT(pipe(fds), 0);
+	CHECK_INT(dup2(fds[1], STDOUT_FILENO), STDOUT_FILENO);
+	CHECK_INT(os_terminal_columns(120), 80);
+	CHECK_INT(os_terminal_columns(60), 60);
+
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+	if (!CHECK(terminal >= 0))
+		return;
+	CHECK_INT(unlockpt(terminal), 0);
+	CHECK_INT(ioctl(terminal, TIOCSWINSZ, &(struct winsize){ .ws_row = 20, .ws_col = 55 }), 0);
+	int other_end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+	CHECK(other_end >= 0);
+	CHECK_INT(dup2(other_end, STDOUT_FILENO), STDOUT_FILENO);
+	CHECK_INT(os_terminal_columns(120), 55);
+	CHECK_INT(os_terminal_columns(50), 50);
+}
+
 static void raise_limit(void)
 {
 	struct rlimit limit;
@@ -350,6 +404,8 @@ int main(void)
 	test_unreadable();
 	test_no_descriptor_leaks();
 	test_kernel();
+	test_is_utf8();
+	CHECK_INT(in_child(measure_terminal), 0);
 	CHECK_INT(in_child(raise_limit), 0);
 	unlink(path);
 	return check_done();

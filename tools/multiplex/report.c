@@ -5,6 +5,7 @@
 #include "chart.h"
 #include "diag.h"
 #include "json.h"
+#include "os.h"
 #include "sig.h"
 #include "termchart.h"
 #include "units.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 const char *multiplex_method_name(enum multiplex_method m)
@@ -97,14 +97,6 @@ static void print_reasons(const struct multiplex_table *t)
 	}
 }
 
-static unsigned terminal_width(void)
-{
-	struct winsize w;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0)
-		return 80;
-	return w.ws_col < 100 ? w.ws_col : 100;
-}
-
 static void draw(const struct multiplex_table *t)
 {
 	double x[MULTIPLEX_COUNTS], y[MULTIPLEX_METHODS][MULTIPLEX_COUNTS];
@@ -126,10 +118,8 @@ static void draw(const struct multiplex_table *t)
 			       .log_y = true,
 			       .series = series,
 			       .n_series = MULTIPLEX_METHODS };
-	const char *lang = getenv("LC_ALL") != NULL ? getenv("LC_ALL") : getenv("LANG");
-	bool utf8 = lang != NULL && (strstr(lang, "UTF-8") != NULL || strstr(lang, "utf8") != NULL);
 	printf("\n");
-	termchart_draw(stdout, &chart, terminal_width(), 16, utf8);
+	termchart_draw(stdout, &chart, os_terminal_columns(100), 16, os_is_utf8());
 }
 
 size_t multiplex_count_measured(const struct multiplex_table *t)

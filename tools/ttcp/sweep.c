@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { LIST_MAX = 32 };
@@ -267,14 +266,6 @@ static size_t make_series(const struct sweep *s, struct chart_series *series, do
 	return n;
 }
 
-static unsigned terminal_width(void)
-{
-	struct winsize w;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col == 0)
-		return 80;
-	return w.ws_col < 120 ? w.ws_col : 120;
-}
-
 static int draw_svg(const char *path, const struct chart *chart)
 {
 	FILE *out = fopen(path, "w");
@@ -304,11 +295,9 @@ static int draw(const struct sweep *s)
 			       .series = series };
 	chart.n_series = make_series(s, series, x, y, labels);
 	int rc = 0;
-	const char *lang = getenv("LC_ALL") != NULL ? getenv("LC_ALL") : getenv("LANG");
-	bool utf8 = lang != NULL && (strstr(lang, "UTF-8") != NULL || strstr(lang, "utf8") != NULL);
 	if (!s->o->json && !s->o->csv) {
 		printf("\n");
-		termchart_draw(stdout, &chart, terminal_width(), 20, utf8);
+		termchart_draw(stdout, &chart, os_terminal_columns(120), 20, os_is_utf8());
 	}
 	if (s->o->svg != NULL)
 		rc = draw_svg(s->o->svg, &chart);
