@@ -1,0 +1,37 @@
+#include "linkem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/wait.h>
+
+static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+static sigset_t watched, mask_before;
+
+void child_prepare(void)
+{
+	sigemptyset(&watched);
+	sigaddset(&watched, SIGCHLD);
+	for (size_t i = 0; i < COUNT_OF(passed_on); i++)
+		sigaddset(&watched, passed_on[i]);
+	sigprocmask(SIG_BLOCK, &watched, &mask_before);
+}
+
+void child_reset(void)
+{
+	sigprocmask(SIG_SETMASK, &mask_before, NULL);
+}
+
+int child_wait(pid_t pid)
+{
+	for (;;) {
+		siginfo_t info;
+		int status, number = sigwaitinfo(&watched, &info);
+		/* From a terminal (SI_KERNEL) it went to the whole foreground process group, the child among them. */
+		if (number > 0 && number != SIGCHLD && info.si_code != SI_KERNEL)
+			kill(pid, number);
+		if (waitpid(pid, &status, WNOHANG) != pid)
+			continue;
+		return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	}
+}
