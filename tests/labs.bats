@@ -359,9 +359,170 @@ check_as_nobody() {
 	TIER=ns small_lab 'run "ip -o addr show up | grep -c ^"'
 	run -0 "$SMALL" --batch --evidence bundle
 	grep -q 'network namespace' bundle/environment.txt
-	TIER=em small_lab
-	run "$SMALL" --batch
-	[ "$status" -eq 0 ] || [[ $status -eq 77 && ${lines[-1]} == *'the link emulator (linkem) is not built' ]]
+}
+
+# --- the kit: testbeds and curves -----------------------------------------------------------------------------------
+
+# stand_in_linkem [LINE...]: a linkem that is this script, beside the real tools. It notes how it was called.
+stand_in_linkem() {
+	mkdir -p bin
+	ln -sf "$TCPLAB_BIN"/* bin/
+	rm -f bin/linkem called
+	# shellcheck disable=SC2016 # for the script
+	printf '%s\n' '#!/bin/bash' 'echo "$TCPLAB_NET $*" >>'"'$PWD/called'" "$@" >bin/linkem
+	chmod +x bin/linkem
+	export TCPLAB_BIN=$PWD/bin
+}
+
+need_testbed() {
+	need "$TCPLAB_BIN/linkem"
+	TCPLAB_NET=test-$$ "$TCPLAB_BIN/linkem" --background --while $$ 3>&- || skip "no testbed can be made here"
+	TCPLAB_NET=test-$$ "$TCPLAB_BIN/linkem" down
+}
+
+@test "kit: testbed: a name of its own, watched by the kernel or by linkem, and a new one instead of the old" {
+	stand_in_linkem
+	# shellcheck disable=SC2016 # for the lab to expand
+	small_lab 'testbed --rtt 20ms' 'run "on a true && link loss=1%"' 'testbed --rate 1mbit --loss 2%' \
+		'[[ $TESTBED == yes ]] || exit 1'
+	TCPLAB_LAB_CAGE=none run -0 "$SMALL" --batch
+	local name holder
+	[[ $output == *$'\n$ linkem --background --while '*$' --rtt 20ms\n$ on a true && link loss=1%\n'* ]]
+	name=$(sed -n '1s/ .*//p' called)
+	holder=$(sed -n '1s/.*--while \([0-9]*\) .*/\1/p' called)
+	[[ $name =~ ^lab-[A-Za-z0-9]+$ && $holder =~ ^[0-9]+$ ]]
+	diff called - <<-END
+		$name --background --while $holder --rtt 20ms
+		$name exec a true
+		$name set loss=1%
+		$name down
+		$name --background --while $holder --rate 1mbit --loss 2%
+		$name down
+	END
+	rm called
+	can_cage || skip "no namespaces here"
+	run -0 "$SMALL" --batch
+	[ "$(sed -n '1s/[^ ]* //p' called)" = '--background --rtt 20ms' ]
+	run ! grep -q "^$name " called
+	[ "$(tail -n 1 called | cut -d ' ' -f 2)" = --background ] # the cage sees to the end
+}
+
+@test "kit: where no testbed can be made a lab of tier em is skipped with linkem's reason, another goes on" {
+	stand_in_linkem 'echo "linkem: open /dev/net/tun: Permission denied (EACCES)" >&2; exit 1'
+	TIER=em small_lab 'testbed --rtt 20ms'
+	run -77 "$SMALL" --batch
+	[ "${lines[-1]}" = '99-small: SKIPPED: tier em: open /dev/net/tun: Permission denied (EACCES)' ]
+	# shellcheck disable=SC2016 # for the lab to expand
+	small_lab 'testbed --rtt 20ms && exit 5' '[[ -z $TESTBED ]] || exit 6'
+	run -0 "$SMALL" --batch
+	[[ $output == *$'\nleft out: '*$': open /dev/net/tun: Permission denied (EACCES)\n'* ]]
+	rm bin/linkem
+	run -0 "$SMALL" --batch
+	[[ $output == *$'\nleft out: '*$': linkem is not built\n'* ]]
+	TIER=em small_lab 'testbed'
+	run -77 "$SMALL" --batch
+	[[ ${lines[-1]} == '99-small: SKIPPED: linkem is not installed'* ]]
+
+	# A mistake in the lab is none of the machine's.
+	stand_in_linkem 'echo "linkem: unknown option --rt" >&2; exit 2'
+	TIER=em small_lab 'testbed --rt 20ms'
+	run -1 "$SMALL" --batch
+	[[ ${lines[-1]} == '99-small: NOT CONFIRMED: a command failed with status 2: linkem '*' --rt 20ms' ]]
+}
+
+# check_testbed CMD...: two hosts, a link that changes, servers that end in order.
+check_testbed() {
+	# shellcheck disable=SC2016 # for the server
+	printf '%s\n' 'trap "sleep 0.2; exit 5" TERM' 'echo x: listening on 127.0.0.1:7' 'while :; do sleep 0.05; done' >server
+	# shellcheck disable=SC2016 # for the lab to expand
+	TIER=em small_lab 'testbed --rtt 2ms' "serve slow 'on b bash $PWD/server'" 'stop slow' 'figure waited "$STATUS"' \
+		"serve sink 'on b ttcp -r -p 0 --json >sink.json'" \
+		'measure up "on a ttcp -t b -p $PORT -n 10"' 'stop sink' 'figure stopped "$STATUS"' \
+		"run 'on a id -u && link loss=100%'" "try 'on a timeout 1 ttcp -t b -p 9 -n 1'" 'figure lossy "$STATUS"' \
+		"run 'link clear && linkem stat'"
+	run -0 "$@" "$SMALL" --batch --evidence bundle
+	[ "$(field blocks <bundle/results/up.json)" -eq 10 ]
+	[ "$(field waited <bundle/verdict.json)" -eq 5 ]
+	[ "$(field stopped <bundle/verdict.json)" -eq 143 ]
+	[ "$(field role <bundle/results/sink.json)" = receiver ]
+	[ "$(field lossy <bundle/verdict.json)" -eq 124 ]
+	[[ $output == *$'\n0\n'* ]]
+}
+
+@test "kit: a testbed, its hosts, its link, its servers" {
+	need_testbed
+	check_testbed
+	check_testbed env TCPLAB_LAB_CAGE=none
+}
+
+@test "kit: a testbed as an ordinary user" {
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	need_testbed
+	open_copy
+	chmod 1777 "$BATS_TEST_TMPDIR"
+	check_testbed as_nobody env TMPDIR="$TMPDIR"
+	rm -r bundle
+	check_testbed as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none
+}
+
+@test "kit: kill -9 of a lab with a testbed leaves no host" {
+	need_testbed
+	local cage
+	for cage in '' none; do
+		unique_sleep
+		# shellcheck disable=SC2016 # for the lab to expand
+		TIER=em small_lab 'testbed --rtt 2ms' 'echo $TCPLAB_NET >"$TMPDIR/name"' "serve s 'on b ttcp -r -p 0'" \
+			"run 'on a sleep $SLEEP'"
+		start_lab env TCPLAB_LAB_CAGE=$cage "$SMALL" --batch
+		kill -KILL "$TOP"
+		wait "$TOP" 2>/dev/null || true
+		nothing_is_left
+		wait_until has_no_testbed "$(<"$TMPDIR/name")"
+	done
+}
+
+has_no_testbed() {
+	! "$TCPLAB_BIN/linkem" stat --name "$1" >/dev/null 2>&1
+}
+
+@test "kit: draw: in the transcript, in the evidence, and with --svg in a folder of its own" {
+	small_lab "printf '1 1\n2 4\n3 9\n' | draw squares 'Squares of x' seconds metres --log-y" \
+		"printf '1 1\n2 2\n' | draw line 'A line' x y"
+	run -0 "$SMALL" --batch --evidence bundle --svg some/where
+	[[ $output == *'Squares of x'*metres*seconds*'A line'* ]]
+	[[ $output == *"(the same as a picture: $PWD/some/where/squares.svg)"* ]]
+	grep -q 'Squares of x' bundle/transcript.txt
+	[ "$(<bundle/results/squares.dat)" = $'1 1\n2 4\n3 9' ]
+	[[ $(<some/where/squares.svg) == *'<svg'*'Squares of x'*'</svg>' ]]
+	cmp some/where/squares.svg bundle/results/squares.svg
+	cmp some/where/line.svg bundle/results/line.svg
+	# What an earlier run left is not this one's.
+	small_lab
+	run -0 "$SMALL" --batch --evidence bundle
+	[ ! -e bundle/results/squares.svg ] && [ ! -e bundle/results/line.dat ]
+
+	small_lab "printf '1 1\n2 oops\n' | draw line 'A line' x y"
+	run -1 "$SMALL" --batch
+	[[ ${lines[-1]} == "99-small: NOT CONFIRMED: plot: read line.dat, line 2: 'oops' is not a number"* ]]
+}
+
+@test "kit: draw draws Braille where the learner's locale knows it" {
+	small_lab "printf '1 1\n2 4\n' | draw line 'A line' x y"
+	env -u LC_ALL LANG=C.UTF-8 "$SMALL" --batch >out
+	grep -qP '[^\x00-\x7f]' out
+	env -u LC_ALL LANG=C "$SMALL" --batch >out
+	run ! grep -qP '[^\x00-\x7f]' out
+}
+
+@test "kit: --svg needs a folder that can be written" {
+	small_lab
+	touch file
+	run -2 --separate-stderr "$SMALL" --batch --svg file
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == *'--svg file: cannot write there' ]]
+	run -2 "$SMALL" --batch --svg
+	run -0 "$SMALL" --batch --svg=pictures
+	[ -d pictures ]
 }
 
 @test "kit: the evidence bundle is complete" {

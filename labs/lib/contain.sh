@@ -70,8 +70,8 @@ _ended() {
 _choose_cage() {
 	local plain=(unshare --pid --mount --fork --kill-child --mount-proc) why=''
 	local words='pid and mount namespaces'
-	[[ $LAB_TIER == any ]] || plain+=(--net)
-	[[ $LAB_TIER == any ]] || words+=', network namespace'
+	[[ $LAB_TIER != ns ]] || plain+=(--net)
+	[[ $LAB_TIER != ns ]] || words+=', network namespace'
 	if [[ ${TCPLAB_LAB_CAGE:-} == none ]]; then
 		why='TCPLAB_LAB_CAGE=none'
 	elif ((EUID == 0)) && "${plain[@]}" true 2>/dev/null; then

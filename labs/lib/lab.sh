@@ -29,20 +29,26 @@
 #	measure NAME LINE                run "LINE --json > NAME.json", for the tools of this toolkit
 #	serve NAME LINE                  starts a server, waits until it listens: $PORT
 #	stop NAME / join NAME            ends it / waits for it to end
+#	testbed [OPTION...]              two hosts a and b with an emulated link between them, by linkem; $TESTBED says whether
+#	on a LINE / on b LINE            in any shell line: on that host. measure up 'on a ttcp -t b -p 5001'
+#	link SPEC...                     in any shell line: changes the link. run 'link rtt=20ms loss=1%'
 #	field FILE KEY [RECORD [TEXT...]] a member of the last record of that kind in FILE (default: total); with TEXTs of the
 #	                                 last that contains them all: field sweep.json rate_Bps cell '"depth":16,'
 #	calc EXPR [FORMAT]               arithmetic by awk: calc "$a / $b" %.2f
 #	holds EXPR                       the same as a condition
 #	median NUMBER...
+#	draw NAME TITLE X Y [OPTION...]  a curve from the numbers on standard input, by plot: shown, and kept as NAME.svg
 #	figure NAME VALUE [UNIT]         keeps a number: record, evidence, and a member of the total
 #	claim TEXT EXPR                  a part of what the lab claims; EXPR is for awk
 #	measured KEY TEXT                what to show beside the prediction KEY
 #	skip WHY                         ends the lab as SKIPPED
 #	verdict                          CONFIRMED when every claim held; ends the lab
 #
-# Two chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9) and record.sh (the
-# transcript, the JSON records, the evidence bundle).
+# Three chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9), record.sh (the
+# transcript, the JSON records, the evidence bundle) and testbed.sh (hosts, links and curves).
 
+shopt -s lastpipe # in "... | draw ..." it is the lab itself that draws, and that may end
+export LAB_LOCALE=${LAB_LOCALE-${LC_ALL:-${LC_CTYPE:-${LANG:-}}}} # what the learner's terminal can show
 export LC_ALL=C # a decimal point is a point
 LAB_LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_INSIDE=${LAB_INSIDE:-}         # set: this is process 1 of the cage
@@ -63,6 +69,8 @@ LAB_FAILED=()                      # the claims that did not hold
 source "$LAB_LIB/record.sh"
 # shellcheck source-path=SCRIPTDIR source=contain.sh
 source "$LAB_LIB/contain.sh"
+# shellcheck source-path=SCRIPTDIR source=testbed.sh
+source "$LAB_LIB/testbed.sh"
 
 # --- the beginning ---
 
@@ -88,21 +96,27 @@ _options() {
 		--batch) LAB_BATCH=yes ;;
 		--tap) LAB_FORMAT=tap LAB_PREFIX='# ' ;;
 		--json) LAB_FORMAT=json LAB_HUMAN=2 ;;
-		--evidence)
-			[[ -n ${2:-} ]] || _misuse '--evidence needs a directory'
-			LAB_EVIDENCE=$2
+		--evidence | --svg)
+			[[ -n ${2:-} ]] || _misuse "$1 needs a directory"
+			_directory "$1" "$2"
 			shift
 			;;
-		--evidence=?*) LAB_EVIDENCE=${1#*=} ;;
+		--evidence=?* | --svg=?*) _directory "${1%%=*}" "${1#*=}" ;;
 		-h | --help) _usage && exit 0 ;;
 		*) _misuse "unknown option: $1 (--help lists them)" ;;
 		esac
 		shift
 	done
-	[[ -n $LAB_EVIDENCE ]] || return 0
-	mkdir -p -- "$LAB_EVIDENCE/results" 2>/dev/null || _misuse "--evidence $LAB_EVIDENCE: cannot write there"
-	[[ -w $LAB_EVIDENCE ]] || _misuse "--evidence $LAB_EVIDENCE: cannot write there"
-	LAB_EVIDENCE=$(cd "$LAB_EVIDENCE" && pwd)
+}
+
+# Made if it is missing, and named so that it is found from anywhere: a lab changes its directory.
+_directory() {
+	mkdir -p -- "$2" 2>/dev/null
+	[[ -d $2 && -w $2 ]] || _misuse "$1 $2: cannot write there"
+	case $1 in
+	--evidence) LAB_EVIDENCE=$(cd -- "$2" && pwd) ;;
+	--svg) LAB_SVG=$(cd -- "$2" && pwd) ;;
+	esac
 }
 
 _misuse() {
@@ -112,7 +126,7 @@ _misuse() {
 
 _usage() {
 	cat <<-END
-		usage: lab.sh [--batch] [--tap | --json] [--evidence DIR]
+		usage: lab.sh [--batch] [--tap | --json] [--evidence DIR] [--svg DIR]
 
 		$LAB_NAME: $LAB_SUMMARY
 
@@ -120,6 +134,7 @@ _usage() {
 		  --tap           report as a test: TAP on standard output
 		  --json          records on standard output, one object a line; the text goes to standard error
 		  --evidence DIR  leave everything that was measured, asked and shown in DIR, to hand in
+		  --svg DIR       leave the curves in DIR, as pictures for a browser
 		  --help          this text
 
 		The handout is README.md beside this script. Exit status: 0 confirmed, 1 not confirmed, 77 skipped.
@@ -147,15 +162,17 @@ _begin() {
 	_need_tier
 }
 
-# The tiers. What `ns` and `em` need beyond a cage is tried, not guessed.
+# The tiers. What `ns` needs beyond a cage is tried, not guessed; what `em` needs linkem tries (testbed.sh).
 _need_tier() {
 	local why
-	[[ $LAB_TIER != any ]] || return 0
-	[[ -z $LAB_NO_CAGE ]] || skip "tier $LAB_TIER: $LAB_NO_CAGE"
-	have ip || skip "tier $LAB_TIER: there is no ip program (Debian: iproute2) to bring up a network"
-	why=$(ip link set lo up 2>&1) || skip "tier $LAB_TIER: loopback does not come up in a network namespace: $why"
-	[[ $LAB_TIER == em ]] || return 0
-	have linkem || skip "tier em: the link emulator (linkem) is not built"
+	case $LAB_TIER in
+	ns)
+		[[ -z $LAB_NO_CAGE ]] || skip "tier ns: $LAB_NO_CAGE"
+		have ip || skip "tier ns: there is no ip program (Debian: iproute2) to bring up a network"
+		why=$(ip link set lo up 2>&1) || skip "tier ns: loopback does not come up in a network namespace: $why"
+		;;
+	em) need linkem ;;
+	esac
 }
 
 have() {
@@ -265,9 +282,12 @@ measure() {
 
 # Servers take port 0 and announce what they got: no port is ever guessed, none can be taken.
 serve() {
-	local name=$1 line=$2 pid tries
+	local name=$1 line=$2 pid tries patience=''
 	say "\$ $line &"
-	_spawn "$line" >"$name.log" 2>&1
+	# WHY: bash becomes a plain command, but of a function it is the parent. So that `join` waits for the function's program,
+	# which got the same signal, and has its status, the parent must outlive it.
+	[[ $line != 'on '* ]] || patience="trap 'exit \$?' TERM; "
+	_spawn "$patience$line" >"$name.log" 2>&1
 	pid=$!
 	LAB_SERVER[$name]=$pid
 	for ((tries = 0; tries < 500; tries++)); do
@@ -426,6 +446,7 @@ _end() {
 	local status=$?
 	trap '' INT TERM HUP PIPE
 	[[ -n $LAB_OVER ]] || (_finish 'NOT CONFIRMED' "the script ended before its verdict, status $status") || status=1
+	_end_testbed
 	_keep_results
 	cd /
 	[[ -n $LAB_INSIDE ]] || _close_dir

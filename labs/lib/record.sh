@@ -20,7 +20,8 @@
 #	transcript.txt     what was shown
 #	lab.json           all records
 #	verdict.json       the last one alone
-#	results/           what the tools reported: their --json output, and the logs of servers
+#	results/           what the tools reported: their --json output, and the logs of servers; each curve as a picture
+#	                   (NAME.svg) and as its numbers (NAME.dat)
 
 LAB_EVIDENCE=''                  # the bundle; without --evidence it is made all the same, and thrown away
 LAB_TRANSCRIPT=/dev/null         # where these two lie, once there is a bundle
@@ -91,7 +92,7 @@ _open_evidence() {
 	LAB_TRANSCRIPT=$LAB_EVIDENCE/transcript.txt
 	LAB_RECORDS=$LAB_EVIDENCE/lab.json
 	# What an earlier run left here would pass for this one's.
-	rm -f -- "$LAB_EVIDENCE"/{verdict,predictions}.json "$LAB_EVIDENCE"/results/*.{json,log}
+	rm -f -- "$LAB_EVIDENCE"/{verdict,predictions}.json "$LAB_EVIDENCE"/results/*.{json,log,svg,dat}
 	: >"$LAB_TRANSCRIPT"
 	: >"$LAB_RECORDS"
 	: >"$LAB_EVIDENCE/predictions.json"
@@ -102,7 +103,7 @@ _open_evidence() {
 # At the end, whatever the end is.
 _keep_results() {
 	local file
-	for file in "$LAB_DIR"/work/*.json "$LAB_DIR"/work/*.log; do
+	for file in "$LAB_DIR"/work/*.{json,log,svg,dat}; do
 		[[ ! -s $file ]] || cp -- "$file" "$LAB_EVIDENCE/results/"
 	done
 }
