@@ -118,14 +118,20 @@ make_lab() {
 	cd "$BATS_TEST_TMPDIR"
 	run -77 "$tree/scripts/tcplab" lab absent-peer --json --evidence kept
 	[ "${lines[0]}" = "options: --evidence $BATS_TEST_TMPDIR/kept --json" ]
+	run -77 "$tree/scripts/tcplab" lab absent-peer --svg drawn
+	[ "${lines[0]}" = "options: --svg $BATS_TEST_TMPDIR/drawn" ]
 }
 
-@test "lab all gives each lab a folder of its own for its evidence" {
+@test "lab all gives each lab a folder of its own for its evidence, and for its curves" {
 	make_tree
 	cd "$BATS_TEST_TMPDIR"
-	run -0 "$tree/scripts/tcplab" lab all --batch --evidence kept
-	[ "${lines[0]}" = "options: --batch --evidence $BATS_TEST_TMPDIR/kept/01-good" ]
-	[[ $output == *"options: --batch --evidence $BATS_TEST_TMPDIR/kept/02-absent-peer"* ]]
+	local here=$BATS_TEST_TMPDIR
+	run -0 "$tree/scripts/tcplab" lab all --batch --evidence kept --svg drawn
+	[ "${lines[0]}" = "options: --batch --evidence $here/kept/01-good --svg $here/drawn/01-good" ]
+	[[ $output == *"options: --batch --evidence $here/kept/02-absent-peer --svg $here/drawn/02-absent-peer"* ]]
+	make_lab 03-wrong any 1 'NOT CONFIRMED: 1 > 2' # with --tap it shows what it said
+	run -1 "$tree/scripts/tcplab" lab all --tap --svg drawn
+	[[ $output == *"# options: --svg $here/drawn/03-wrong"* ]]
 }
 
 @test "wrong usage of lab" {
@@ -134,6 +140,7 @@ make_lab() {
 	run -2 "$tree/scripts/tcplab" lab --no-such-option
 	run -2 "$tree/scripts/tcplab" lab good absent-peer
 	run -2 "$tree/scripts/tcplab" lab good --evidence
+	run -2 "$tree/scripts/tcplab" lab good --svg
 }
 
 @test "lab all: a skipped lab does no harm, one that is not confirmed does" {
@@ -158,6 +165,108 @@ make_lab() {
 	[ "${lines[3]}" = "not ok 3 - 03-wrong" ]
 	[ "${lines[-1]}" = "# 03-wrong: NOT CONFIRMED: 1 > 2" ]
 	[ "$(grep -vcE '^(1\.\.|ok |not ok |#)' <<<"$output")" -eq 0 ]
+}
+
+# --- net ------------------------------------------------------------------------------------------------------------
+
+# A linkem that says how it was called, and the real doctor.
+make_linkem() {
+	mkdir -p bin
+	ln -sf "$TCPLAB_BIN/doctor" bin/
+	# shellcheck disable=SC2016 # for the script
+	printf '%s\n' '#!/bin/sh' 'echo "linkem $*"' "${1:-exit 0}" >bin/linkem
+	chmod +x bin/linkem
+	export TCPLAB_BIN=$PWD/bin
+}
+
+@test "net: help, and wrong usage" {
+	local words
+	for words in '' help --help 'up --help'; do
+		# shellcheck disable=SC2086 # these are words
+		run -0 "$tcplab" net $words
+		[[ $output == 'usage: tcplab net up '*'tcplab net exec'*'tcplab net down'* ]]
+	done
+	run -2 --separate-stderr "$tcplab" net no-such-command
+	one_line_with 'tcplab: ' "'no-such-command'"
+	[[ $("$tcplab" --help) == *'tcplab net --help'* ]]
+}
+
+@test "net: what linkem does goes to linkem, with its words and its status" {
+	cd "$BATS_TEST_TMPDIR"
+	make_linkem 'exit 3'
+	run -3 "$tcplab" net exec a ls -l 'two words' --help
+	[ "$output" = 'linkem exec a ls -l two words --help' ]
+	run -3 "$tcplab" net set a2b loss=1%
+	[ "$output" = 'linkem set a2b loss=1%' ]
+	run -3 "$tcplab" net stat --json
+	[ "$output" = 'linkem stat --json' ]
+	run -3 "$tcplab" net watch
+	[ "$output" = 'linkem watch' ]
+	run -3 "$tcplab" net down
+	[ "$output" = 'linkem down' ]
+	run -3 "$tcplab" net up # and says nothing of what there is not
+	[[ $output == 'linkem --background '* && ${#lines[@]} -eq 1 ]]
+	rm bin/linkem
+	run -1 --separate-stderr "$tcplab" net up
+	one_line_with 'tcplab: linkem is not built'
+}
+
+# holder_in SCRIPT: the process that the testbed is to end with, when a shell runs `tcplab net up` like this, and that shell.
+holder_in() {
+	bash -c "$1" "$tcplab" | sed -n 's/^linkem --background --router --while \([0-9]*\).*/\1/p; s/^shell //p' | xargs
+}
+
+@test "net up: held by the shell that called, not by its subshells" {
+	cd "$BATS_TEST_TMPDIR"
+	make_linkem
+	local script found
+	# shellcheck disable=SC2016 # for the inner shells
+	for script in '"$0" net up; :' '("$0" net up; :); :' 'said=$("$0" net up --json; :); echo "$said"' '((("$0" net up; :); :); :) | cat' \
+		'f() { "$0" net up; :; }; f | cat; :'; do
+		found=$(holder_in "echo shell \$\$; $script")
+		[[ $found =~ ^([0-9]+)\ ([0-9]+)$ ]]
+		same "$script" "${BASH_REMATCH[2]}" "${BASH_REMATCH[1]}"
+	done
+	# A shell that was started by another one is no copy of it, though its command line is the same.
+	# shellcheck disable=SC2016 # for the inner shells
+	local same_line='echo shell $$; if [ -z "${INNER:-}" ]; then INNER=yes bash -c "$SCRIPT" "$0"; else "$0" net up; fi; :'
+	found=$(SCRIPT=$same_line holder_in "$same_line")
+	[[ $found =~ ^([0-9]+)\ ([0-9]+)\ ([0-9]+)$ ]]
+	same 'the inner shell' "${BASH_REMATCH[3]}" "${BASH_REMATCH[2]}"
+}
+
+@test "net up: --keep is not held by anybody, --json says nothing else, and otherwise it says how to go on" {
+	cd "$BATS_TEST_TMPDIR"
+	make_linkem
+	run -0 "$tcplab" net up --rtt 20ms --a2b loss=1%
+	[[ $output == 'linkem --background --router --while '*' --rtt 20ms --a2b loss=1%'$'\n'*'tcplab net exec a'*'with the shell'* ]]
+	run -0 "$tcplab" net up --rtt 20ms --keep
+	[[ $output == 'linkem --background --router --rtt 20ms'$'\n'* && $output != *'with the shell'* ]]
+	run -0 "$tcplab" net up --keep --json
+	[ "$output" = 'linkem --background --router --json' ]
+}
+
+@test "net: two hosts and a router, from up to down" {
+	cd "$BATS_TEST_TMPDIR"
+	need "$TCPLAB_BIN/linkem"
+	export TCPLAB_NET=test-$$
+	"$tcplab" net up --rtt 2ms >out 2>&1 3>&- || skip "no testbed can be made here: $(<out)"
+	run -0 "$tcplab" net exec a getent hosts b r
+	[ ${#lines[@]} -eq 2 ]
+	run -7 "$tcplab" net exec b sh -c 'command -v ttcp && exit 7'
+	run -0 "$tcplab" net set rtt=4ms
+	run -0 "$tcplab" net stat --json
+	[[ $output == *'"a2b":'*'delay=2ms'* ]]
+	run -0 "$tcplab" net down
+	run -1 "$tcplab" net stat
+	# A shell that ends takes it along.
+	# shellcheck disable=SC2016 # for the inner shell
+	bash -c '"$0" net up; :' "$tcplab" 3>&-
+	wait_until is_down
+}
+
+is_down() {
+	! "$tcplab" net stat >/dev/null 2>&1
 }
 
 # --- doctor ---------------------------------------------------------------------------------------------------------
@@ -222,13 +331,18 @@ is_ndjson() {
 	grep -qE '^  --  02-absent-peer +network_namespace: ENOSPC' <<<"$output"
 }
 
+# In namespaces of their own, because other tests make devices, mounts and doctors, too.
 @test "doctor leaves no device, mount or process behind" {
-	local before after
-	before=$(cut -d: -f1 /proc/net/dev; cat /proc/self/mounts)
-	"$TCPLAB_BIN/doctor" >/dev/null
-	after=$(cut -d: -f1 /proc/net/dev; cat /proc/self/mounts)
-	[ "$before" = "$after" ]
-	run ! pgrep -x doctor
+	local private=(unshare --net --pid --mount --fork --mount-proc)
+	[ "$EUID" -eq 0 ] || private+=(--user --map-root-user)
+	"${private[@]}" true || skip "no namespaces here"
+	# shellcheck disable=SC2016 # for the inner shell
+	run -0 "${private[@]}" bash -c '
+		look() { cut -d: -f1 /proc/net/dev; cat /proc/self/mounts; }
+		before=$(look)
+		"$0" >/dev/null
+		[ "$before" = "$(look)" ] || { echo "$before" && look && exit 1; }
+		! pgrep -x doctor' "$TCPLAB_BIN/doctor"
 }
 
 @test "doctor: wrong usage, and a report that cannot be written" {
@@ -294,7 +408,7 @@ fake_tool() {
 
 @test "completion: the first word is a command or a tool" {
 	fake_tool
-	[ "$(complete_words '')" = "doctor help lab ttest" ]
+	[ "$(complete_words '')" = "doctor help lab net ttest" ]
 	[ "$(complete_words d)" = "doctor" ]
 }
 
@@ -323,6 +437,19 @@ fake_tool() {
 	[ "$(complete_words lab al)" = "all" ]
 	[ "$(complete_words lab --ba)" = "--batch" ]
 	[ "$(complete_words lab --evidence /pro)" = "/proc" ]
+	[ "$(complete_words lab --svg /pro)" = "/proc" ]
+}
+
+@test "completion: net has its commands, and for up the options of linkem" {
+	fake_tool
+	[ "$(complete_words net '')" = "up exec set stat watch down" ]
+	[ "$(complete_words net up --)" = "--keep" ]
+	mkdir "$BATS_TEST_TMPDIR/more"
+	mv "${completed[0]}" "$BATS_TEST_TMPDIR/more/linkem"
+	completed=("$BATS_TEST_TMPDIR/more/linkem")
+	[ "$(complete_words net up --)" = "--keep --mode --bytes --svg --json --transmit" ]
+	[ "$(complete_words net up --mode s)" = "stream" ]
+	[ "$(complete_words net up --bytes '')" = "" ]
 }
 
 @test "completion: made of the real tools it is valid bash" {
