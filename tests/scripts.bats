@@ -94,8 +94,56 @@ says_to_install() {
 	run -2 "$tree/scripts/test" --no-such-option
 }
 
+# meet ME OTHER TRIES: a file that is good when the other one runs at the same time.
+meet() {
+	printf '@test "%s" { touch %s; for ((i = 0; i < %d; i++)); do [ ! -e %s ] || return 0; sleep 0.02; done; echo alone; false; }\n' \
+		"$1 meets $2" "$tree/$1" "$3" "$tree/$2" >"$tree/tests/$1.bats"
+}
+
+@test "test --jobs: so many files at a time, and the output of each stays together" {
+	assume_installed
+	meet x y 1500
+	meet y x 1500
+	run -0 "$tree/scripts/test" --jobs 2
+	[ "${lines[-1]}" = "2 passed, 0 failed" ]
+	local number
+	for ((number = 0; number < ${#lines[@]}; number++)); do
+		[[ ${lines[number]} == tests/*.bats ]] || continue
+		[ "${lines[number + 1]}" = 1..1 ]
+		[[ ${lines[number + 2]} == "ok 1 "* ]]
+	done
+
+	rm "$tree"/[xy]
+	meet x y 50
+	run -1 "$tree/scripts/test" --jobs 1 tests/x.bats tests/y.bats
+	[ "${lines[-1]}" = "1 passed, 1 failed" ] # who comes second finds what the first has left
+	[[ $output == *"# alone"*"tests/y.bats"* ]]
+	for number in '' 0 x -1 1000; do
+		run -2 "$tree/scripts/test" --jobs "$number"
+	done
+	run -2 "$tree/scripts/test" --jobs
+}
+
+@test "test: SIGINT is 130, SIGTERM 143, and what the tests have started is gone" {
+	assume_installed
+	# shellcheck disable=SC2016 # for the test in the test
+	printf '@test "hangs" { echo $BASHPID >%s; sleep 60; }\n' "$tree/hangs" >"$tree/tests/x.bats"
+	local signal status
+	for signal in INT TERM; do
+		status=0
+		rm -f "$tree/hangs"
+		env --default-signal=INT "$tree/scripts/test" >"$tree/out" 2>&1 3>&- &
+		wait_until test -s "$tree/hangs"
+		kill "-$signal" $!
+		wait $! || status=$?
+		[ "$status" -eq $((128 + $(kill -l "$signal"))) ]
+		wait_until has_ended "$(<"$tree/hangs")"
+	done
+}
+
 @test "test: a test has a time limit" {
 	assume_installed
+	# shellcheck disable=SC2016 # for the test in the test
 	printf '@test "hangs" { sleep 60; }\n' >"$tree/tests/x.bats"
 	BATS_TEST_TIMEOUT=1 run -1 "$tree/scripts/test"
 	[ "${lines[-1]}" = "0 passed, 1 failed" ]
