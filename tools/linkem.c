@@ -162,7 +162,7 @@ bool linkem_change(struct spec lanes[LINKEM_LANES], int *lane, const char *word,
 	if (strncmp(word, "rtt=", 4) != 0)
 		return change_both(lanes, word, why);
 	char value[64];
-	size_t len = strcspn(word + 4, ",");
+	size_t len = strcspn(word + 4, ", \t\r\n");
 	const char *rest = word + 4 + len;
 	snprintf(value, sizeof(value), "%.*s", (int)len, word + 4);
 	struct spec before[] = { lanes[LANE_A2B], lanes[LANE_B2A] };

@@ -93,7 +93,10 @@ static int receive(int fd, struct answer *a, struct net_error *e)
 	ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
 	if (n <= 0) {
 		errno = n == 0 ? ECONNRESET : errno;
-		return net_fail(e, "hear from", "the testbed");
+		net_fail(e, "hear from", "the testbed");
+		if (e->sys == ECONNRESET)
+			e->reason = "it has just ended";
+		return -1;
 	}
 	a->text[n] = '\0';
 	take_fds(a, &m);

@@ -88,9 +88,7 @@ static void on_stat(struct control_client *k, bool json)
 static void on_interval(struct control_client *k, bool json)
 {
 	struct counters now;
-	engine_count(k->control->engine, &now);
-	for (unsigned i = 0; i < now.n; i++)
-		now.lanes[i].stats.queue_peak_len = lane_take_peak(&k->control->engine->ways[i].lane);
+	engine_count_interval(k->control->engine, &now);
 	answer_counters(k, &now, &k->before, json);
 	k->before = now;
 }

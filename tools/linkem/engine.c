@@ -114,6 +114,13 @@ void engine_count(struct engine *g, struct counters *c)
 	}
 }
 
+void engine_count_interval(struct engine *g, struct counters *c)
+{
+	engine_count(g, c);
+	for (unsigned i = 0; i < g->n_ways; i++)
+		c->lanes[i].stats.queue_peak_len = lane_take_peak(&g->ways[i].lane);
+}
+
 static int start_way(struct engine *g, unsigned number, struct net_error *e)
 {
 	struct way *w = &g->ways[number];

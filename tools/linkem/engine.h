@@ -46,4 +46,7 @@ void engine_specs(const struct engine *g, struct spec specs[LINKEM_LANES]);
 /* The counters of all directions as they are now. */
 void engine_count(struct engine *g, struct counters *c);
 
+/* The same for an interval: the longest queue is that since the last such call. */
+void engine_count_interval(struct engine *g, struct counters *c);
+
 #endif

@@ -452,6 +452,8 @@ static void note_levels(struct lane *l)
 	l->stats.on_wire_len = l->wire.len;
 	if (l->queue.len > l->stats.queue_peak_len)
 		l->stats.queue_peak_len = l->queue.len;
+	if (l->queue.len > l->recent_peak_len)
+		l->recent_peak_len = l->queue.len;
 }
 
 static uint64_t end_of_outage(const struct lane *l, uint64_t begin_ns)
@@ -548,8 +550,8 @@ uint64_t lane_next_ns(const struct lane *l)
 
 uint64_t lane_take_peak(struct lane *l)
 {
-	uint64_t peak_len = l->stats.queue_peak_len;
-	l->stats.queue_peak_len = l->queue.len;
+	uint64_t peak_len = l->recent_peak_len;
+	l->recent_peak_len = l->queue.len;
 	return peak_len;
 }
 

@@ -62,7 +62,7 @@ struct lane_stats {
 	uint64_t dropped[LANE_FATES];
 	uint64_t duplicated, reordered, corrupted, swapped, marked; /* reordered: really overtaken by another */
 	uint64_t queue_len, queue_packets;                          /* now */
-	uint64_t queue_peak_len;                                    /* since lane_take_peak */
+	uint64_t queue_peak_len;                                    /* since the start */
 	uint64_t on_wire_len;                                       /* now: transmitted and not yet delivered */
 };
 
@@ -79,20 +79,21 @@ struct lane {
 	uint64_t limit_len; /* of the queue: spec.queue_len, or the automatic one */
 
 	/* lane.c's own */
-	unsigned number;         /* which lane this is */
-	uint64_t seed;           /* of this direction */
-	uint64_t n_numbered;     /* packets since the seed was set */
-	uint64_t n_chosen;       /* of the kind of spec.drop_kind, since it was set */
-	bool is_bad;             /* Gilbert-Elliott */
-	uint64_t up_again_ns;    /* end of an outage; CLK_NEVER: when we are told; 0: not known yet */
-	double red_average;      /* bytes */
-	uint64_t red_at_ns;      /* when it was computed */
-	uint64_t red_since_hit;  /* packets that passed since RED hit one */
-	uint64_t sent_until_ns;  /* when the transmitter is free, rounded down ... */
-	uint64_t sent_remainder; /* ... by this many parts of a nanosecond, of which there are rate_Bps */
-	uint64_t last_due_ns;    /* of what was put on the wire in order */
-	struct lane_list queue;  /* the first is being transmitted; its due_ns is the end of that */
-	struct lane_list wire;   /* sorted by due_ns */
+	unsigned number;          /* which lane this is */
+	uint64_t seed;            /* of this direction */
+	uint64_t n_numbered;      /* packets since the seed was set */
+	uint64_t n_chosen;        /* of the kind of spec.drop_kind, since it was set */
+	bool is_bad;              /* Gilbert-Elliott */
+	uint64_t up_again_ns;     /* end of an outage; CLK_NEVER: when we are told; 0: not known yet */
+	double red_average;       /* bytes */
+	uint64_t red_at_ns;       /* when it was computed */
+	uint64_t red_since_hit;   /* packets that passed since RED hit one */
+	uint64_t sent_until_ns;   /* when the transmitter is free, rounded down ... */
+	uint64_t sent_remainder;  /* ... by this many parts of a nanosecond, of which there are rate_Bps */
+	uint64_t last_due_ns;     /* of what was put on the wire in order */
+	uint64_t recent_peak_len; /* of the queue, since lane_take_peak */
+	struct lane_list queue;   /* the first is being transmitted; its due_ns is the end of that */
+	struct lane_list wire;    /* sorted by due_ns */
 };
 
 /* number: which lane of how many, so that two lanes with one seed do not have the same luck.
@@ -116,7 +117,7 @@ struct lane_packet *lane_receive(struct lane *l, uint64_t now_ns);
 /* When to call lane_receive next: before that it has nothing. CLK_NEVER (clock.h): nothing is under way. */
 uint64_t lane_next_ns(const struct lane *l);
 
-/* The longest queue since the last call; from now on it is counted again. */
+/* The longest queue since the last call, in bytes; from now on it is counted again. */
 uint64_t lane_take_peak(struct lane *l);
 
 /* "loss", "queue": the names in texts and in records (dropped_loss). */

@@ -74,9 +74,7 @@ static void on_interval(struct timer *t)
 {
 	struct emulator *m = CONTAINER_OF(t, struct emulator, interval);
 	struct counters now;
-	engine_count(&m->engine, &now);
-	for (unsigned i = 0; i < now.n; i++)
-		now.lanes[i].stats.queue_peak_len = lane_take_peak(&m->engine.ways[i].lane);
+	engine_count_interval(&m->engine, &now);
 	linkem_report_interval(stdout, &now, &m->before, m->o->json);
 	m->before = now;
 	reactor_timer_start(m->engine.reactor, t, t->deadline_ns + m->o->interval_ns, on_interval);
