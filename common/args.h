@@ -57,7 +57,7 @@ struct arg_spec {
 	const struct arg_example *examples;
 	const struct arg_example *exit_statuses; /* beyond 0, 1, 2, 130 and 143, which every tool has */
 	const char *see_also;
-	bool stops_at_operand; /* what follows the first operand is another program's: `tool --option CMD --its-option` */
+	bool stops_at_operand; /* what follows the first one is another program's: `tool --option CMD --its-option` */
 };
 
 /* Parses argv, filling what the rows point to. Returns the index of the first operand; operands may stand anywhere

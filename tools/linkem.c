@@ -42,16 +42,19 @@ static const char *const synopsis[] = { "[options]",
 					NULL };
 
 static const char *const about[] = {
-	"linkem makes two hosts, a and b, and a link between them that behaves as it is told: each direction has its own delay, "
-	"jitter, rate, queue, loss, and so on. The hosts are network namespaces, so no root is needed where the kernel lets "
-	"ordinary users have them. It stays in the foreground until SIGINT; 'tcplab net up' makes the same in the background.",
-	"While it runs, 'linkem exec a CMD' runs a command on host a, 'linkem set' changes the link, 'linkem stat' tells what "
-	"passed and what was dropped and why, 'linkem watch' shows each packet, 'linkem down' ends it. On the hosts the "
-	"names a and b resolve, by IPv4 and IPv6, and sysctls are their own.",
-	"A SPEC is a list: delay=10ms jitter=1ms rate=10mbit queue=50K|auto tail|red|ecn loss=1% burst=5 ge=P:R[:BAD[:GOOD]] "
-	"every=N drop=[KIND:]N (KIND: any syn synack data ack fin rst) dup=1% reorder=1%[:D] corrupt=1% swap=1% "
-	"blackhole=SIZE seed=N down[=D] up clear. Without a direction 'set' changes both, and knows rtt=D.",
-	"Nothing is left behind when it ends, by whatever signal: hosts, devices and all that runs on them end with it.",
+	"linkem makes two hosts, a and b, and a link between them that behaves as it is told: each direction has "
+	"its own delay, jitter, rate, queue, loss, and so on. The hosts are network namespaces, so no root is "
+	"needed where the kernel lets ordinary users have them. It stays in the foreground until SIGINT; 'tcplab "
+	"net up' makes the same in the background.",
+	"While it runs, 'linkem exec a CMD' runs a command on host a, 'linkem set' changes the link, 'linkem stat' "
+	"tells what passed and what was dropped and why, 'linkem watch' shows each packet, 'linkem down' ends it. "
+	"On the hosts the names a and b resolve, by IPv4 and IPv6, and sysctls are their own.",
+	"A SPEC is a list: delay=10ms jitter=1ms rate=10mbit queue=50K|auto tail|red|ecn loss=1% burst=5 "
+	"ge=P:R[:BAD[:GOOD]] every=N drop=[KIND:]N (KIND: any syn synack data ack fin rst) dup=1% reorder=1%[:D] "
+	"corrupt=1% swap=1% blackhole=SIZE seed=N down[=D] up clear. Without a direction 'set' changes both, and "
+	"knows rtt=D.",
+	"Nothing is left behind when it ends, by whatever signal: hosts, devices and all that runs on them end with "
+	"it.",
 	NULL,
 };
 

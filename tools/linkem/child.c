@@ -10,7 +10,8 @@ static sigset_t watched, mask_before;
 
 void child_prepare(void)
 {
-	signal(SIGCHLD, SIG_DFL); /* ignored, as a caller may have left it, a child would vanish without a status (wait(2)) */
+	signal(SIGCHLD,
+	       SIG_DFL); /* ignored, as a caller may have left it, a child would vanish without a status (wait(2)) */
 	sigemptyset(&watched);
 	sigaddset(&watched, SIGCHLD);
 	for (size_t i = 0; i < COUNT_OF(passed_on); i++)

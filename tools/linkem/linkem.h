@@ -2,7 +2,7 @@
  *
  *	     the caller                   process 1 of a PID namespace: the emulator
  *	     linkem  ---- fork -------->  hosts.c   makes the hosts (network namespaces) and the devices
- *	     waits, passes signals on     engine.c  packets from a port into a lane, and out to the port at the other end
+ *	     waits, passes signals on     engine.c  packets from a port into a lane, and out at the other end
  *	     (--background: ends)         control.c answers set, stat, join, watch, down
  *	                                          ^
  *	     linkem set, stat, exec ... --client.c+   through an abstract unix socket
@@ -31,7 +31,7 @@ enum linkem_device { DEVICE_AUTO, DEVICE_TUN, DEVICE_VETH };
 struct linkem_options {
 	struct spec lanes[LINKEM_LANES];
 	bool has_router;      /* a - r - b */
-	bool has_second_link; /* r - b is emulated; otherwise a pair of virtual Ethernet devices, which delays nothing */
+	bool has_second_link; /* r - b is emulated; otherwise a veth pair, which delays nothing */
 	uint64_t mtu;
 	int device;           /* enum linkem_device */
 	const char *name;     /* of the testbed */
