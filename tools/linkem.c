@@ -85,7 +85,13 @@ static const char *const devices[] = { "auto", "tun", "veth", NULL };
 
 /* clang-format off */
 static const struct arg rows[] = {
-	{ .help = "The link:" },
+	{ .help = "The link:\n"
+	  "  A SPEC is a list such as delay=10ms,loss=1%, of the words\n"
+	  "    delay=D jitter=D rate=R|none queue=SIZE|auto tail red ecn\n"
+	  "    loss=P burst=N ge=P:R[:BAD[:GOOD]] every=N drop=[KIND:]N blackhole=SIZE\n"
+	  "    dup=P reorder=P[:D] corrupt=P swap=P seed=N down[=D] up clear\n"
+	  "  with P a share such as 1%, KIND any, syn, synack, data, ack, fin or rst. Without a direction 'set'\n"
+	  "  changes both, and knows rtt=D." },
 	{ '\0', "rtt", ARG_DURATION, &said.rtt_ns, 0, UINT64_C(120) * NS_PER_S, "D", "round-trip time: half of it as delay each way" },
 	{ '\0', "rate", ARG_RATE, &said.rate_Bps, 1, 0, "RATE", "bandwidth each way" },
 	{ '\0', "loss", ARG_STR, &said.loss, .value_name = "P", .help = "share of the packets that is lost each way, such as 1%" },
@@ -123,9 +129,8 @@ static struct arg_spec spec = {
 	.args = rows,
 	.examples = examples,
 	.exit_statuses = exit_statuses,
-	.see_also =
-		"tcplab(1), network_namespaces(7), pid_namespaces(7), tc-netem(8). The guide: docs/testbed.md; the link's "
-		"words and the records: docs/tools/linkem.md.",
+	.see_also = "tcplab(1), network_namespaces(7), pid_namespaces(7), tc-netem(8). The guide: docs/testbed.md; "
+		    "the link's words and the records: docs/tools/linkem.md.",
 };
 
 /* --- what the link is to do --------------------------------------------------------------------------------------- */
