@@ -49,9 +49,10 @@ static bool check_balance(void)
 	uint64_t dropped = 0;
 	for (size_t i = 0; i < LANE_FATES; i++)
 		dropped += s->dropped[i];
-	return CHECK_INT(s->offered_packets + s->duplicated, s->packets + dropped + lane.queue.n + lane.wire.n) &&
+	return CHECK_INT(s->offered_packets + s->duplicated,
+			 s->packets + dropped + lane.queue.n + lane.wire.n + lane.held.n) &&
 	       CHECK_INT(s->dropped[LANE_PASSED], 0) && CHECK_INT(s->queue_len, lane.queue.len) &&
-	       CHECK_INT(s->queue_packets, lane.queue.n) && CHECK_INT(s->on_wire_len, lane.wire.len) &&
+	       CHECK_INT(s->queue_packets, lane.queue.n) && CHECK_INT(s->on_wire_len, lane.wire.len + lane.held.len) &&
 	       CHECK(s->queue_peak_len >= s->queue_len);
 }
 
@@ -59,7 +60,8 @@ static void close_lane(void)
 {
 	check_balance();
 	lane_close(&lane);
-	CHECK(lane.queue.first == NULL && lane.wire.last == NULL && lane.stats.on_wire_len == 0);
+	CHECK(lane.queue.first == NULL && lane.wire.last == NULL && lane.held.last == NULL &&
+	      lane.stats.on_wire_len == 0);
 }
 
 /* --- packets ------------------------------------------------------------------------------------------------------ */

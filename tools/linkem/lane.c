@@ -264,16 +264,26 @@ static void change(struct lane *l, struct lane_packet *p)
 
 /* --- the wire ----------------------------------------------------------------------------------------------------- */
 
-/* Sorted: it stands behind all that are due before it or with it. Those behind it were sent earlier and are held back.
- * LIMIT: it walks past each of these, which takes long if tens of thousands are held back. */
-static void insert_sorted(struct lane *l, struct lane_packet *p)
+/* Behind all that are due before it or with it. A list is nearly in order by itself: only a change of what is held
+ * back, and for how long, makes this walk. */
+static void insert_sorted(struct lane_list *list, struct lane_packet *p)
 {
-	struct lane_packet *before = l->wire.last;
-	for (; before != NULL && before->due_ns > p->due_ns; before = before->prev) {
-		l->stats.reordered += !before->is_overtaken;
-		before->is_overtaken = true;
-	}
-	insert_behind(&l->wire, before, p);
+	struct lane_packet *before = list->last;
+	while (before != NULL && before->due_ns > p->due_ns)
+		before = before->prev;
+	insert_behind(list, before, p);
+}
+
+/* The list of which the first arrives next; of two at the same time that which left first. NULL: nothing is on the
+ * wire. */
+static struct lane_list *next_list(struct lane *l)
+{
+	const struct lane_packet *wire = l->wire.first, *held = l->held.first;
+	if (wire == NULL || held == NULL)
+		return wire != NULL ? &l->wire : held != NULL ? &l->held : NULL;
+	if (wire->due_ns != held->due_ns)
+		return wire->due_ns < held->due_ns ? &l->wire : &l->held;
+	return wire->order < held->order ? &l->wire : &l->held;
 }
 
 /* delay +- jitter, each nanosecond as likely as the next. */
@@ -288,6 +298,7 @@ static uint64_t delay_ns(const struct lane *l, const struct lane_packet *p)
  * overtake it. */
 static void put_on_wire(struct lane *l, struct lane_packet *p, uint64_t left_ns)
 {
+	p->order = ++l->n_left;
 	p->due_ns = left_ns + delay_ns(l, p);
 	if (p->due_ns < l->last_due_ns)
 		p->due_ns = l->last_due_ns;
@@ -296,7 +307,7 @@ static void put_on_wire(struct lane *l, struct lane_packet *p, uint64_t left_ns)
 		p->due_ns += l->spec.reorder_ns;
 	else
 		l->last_due_ns = p->due_ns;
-	insert_sorted(l, p);
+	insert_sorted(p->is_held ? &l->held : &l->wire, p);
 }
 
 /* --- queue and transmitter ---------------------------------------------------------------------------------------- */
@@ -449,7 +460,7 @@ static void note_levels(struct lane *l)
 {
 	l->stats.queue_len = l->queue.len;
 	l->stats.queue_packets = l->queue.n;
-	l->stats.on_wire_len = l->wire.len;
+	l->stats.on_wire_len = l->wire.len + l->held.len;
 	if (l->queue.len > l->stats.queue_peak_len)
 		l->stats.queue_peak_len = l->queue.len;
 	if (l->queue.len > l->recent_peak_len)
@@ -481,8 +492,8 @@ static enum lane_fate drop(struct lane *l, struct lane_packet *p, enum lane_fate
 
 static bool is_memory_full(const struct lane *l, const struct lane_packet *p)
 {
-	uint64_t n = l->queue.n + l->wire.n + 1;
-	return l->queue.len + l->wire.len + p->len + n * sizeof(*p) > LANE_MEMORY_LEN;
+	uint64_t n = l->queue.n + l->wire.n + l->held.n + 1;
+	return l->queue.len + l->wire.len + l->held.len + p->len + n * sizeof(*p) > LANE_MEMORY_LEN;
 }
 
 /* Through the door: onto the wire, by way of the queue if there is one. */
@@ -529,8 +540,12 @@ struct lane_packet *lane_receive(struct lane *l, uint64_t now_ns)
 {
 	struct lane_packet *p = NULL;
 	catch_up(l, now_ns);
-	if (l->wire.first != NULL && l->wire.first->due_ns <= now_ns) {
-		p = take_first(&l->wire);
+	struct lane_list *next = next_list(l);
+	if (next != NULL && next->first->due_ns <= now_ns) {
+		p = take_first(next);
+		p->is_overtaken = p->order < l->latest_order;
+		l->latest_order = p->is_overtaken ? l->latest_order : p->order;
+		l->stats.reordered += p->is_overtaken;
 		l->stats.packets++;
 		l->stats.bytes += p->len;
 	}
@@ -545,6 +560,9 @@ uint64_t lane_next_ns(const struct lane *l)
 	uint64_t wire_ns = s->delay_ns > s->jitter_ns ? s->delay_ns - s->jitter_ns : 0;
 	uint64_t sent_ns = l->queue.first != NULL ? l->queue.first->due_ns + wire_ns : CLK_NEVER;
 	uint64_t due_ns = l->wire.first != NULL ? l->wire.first->due_ns : CLK_NEVER;
+	uint64_t held_ns = l->held.first != NULL ? l->held.first->due_ns : CLK_NEVER;
+	if (held_ns < due_ns)
+		due_ns = held_ns;
 	return sent_ns < due_ns ? sent_ns : due_ns;
 }
 
@@ -568,9 +586,10 @@ static uint64_t limit_for(const struct spec *s, uint64_t rtt_ns)
 static void go_down(struct lane *l, uint64_t now_ns)
 {
 	l->up_again_ns = end_of_outage(l, now_ns);
-	l->stats.dropped[LANE_DOWN] += l->queue.n + l->wire.n;
+	l->stats.dropped[LANE_DOWN] += l->queue.n + l->wire.n + l->held.n;
 	free_all(&l->queue);
 	free_all(&l->wire);
+	free_all(&l->held);
 	l->sent_until_ns = l->last_due_ns = now_ns;
 }
 
@@ -591,6 +610,7 @@ void lane_close(struct lane *l)
 {
 	free_all(&l->queue);
 	free_all(&l->wire);
+	free_all(&l->held);
 	note_levels(l);
 }
 

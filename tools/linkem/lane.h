@@ -31,7 +31,8 @@ struct lane_packet {
 	uint64_t due_ns;     /* when it arrives, or on the way, when its transmission ends */
 	bool is_copy;        /* made by the lane (duplication) */
 	bool is_marked, is_corrupted; /* ECN; a bit or two words changed */
-	bool is_held, is_overtaken;   /* held back; a later one is before it on the wire */
+	bool is_held, is_overtaken;   /* held back; a later one arrived before it */
+	uint64_t order;               /* in which it left the transmitter */
 	uint64_t luck;                /* lane.c's own: the seed of its random numbers */
 	size_t len;
 	unsigned char bytes[];
@@ -93,7 +94,10 @@ struct lane {
 	uint64_t last_due_ns;     /* of what was put on the wire in order */
 	uint64_t recent_peak_len; /* of the queue, since lane_take_peak */
 	struct lane_list queue;   /* the first is being transmitted; its due_ns is the end of that */
-	struct lane_list wire;    /* sorted by due_ns */
+	struct lane_list wire;    /* sorted by due_ns, as is ... */
+	struct lane_list held;    /* ... what is held back on it, so that it can be overtaken */
+	uint64_t n_left;          /* packets that left the transmitter */
+	uint64_t latest_order;    /* of those that arrived */
 };
 
 /* number: which lane of how many, so that two lanes with one seed do not have the same luck.
