@@ -27,6 +27,7 @@
 #include "record.h"
 #include "units.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -210,6 +211,17 @@ static void take_link(struct linkem_options *o)
 
 /* --- commands ----------------------------------------------------------------------------------------------------- */
 
+/* It becomes part of an address, and of messages. */
+static void check_name(const char *name)
+{
+	for (const char *c = name; *c != '\0'; c++) {
+		if (!isgraph((unsigned char)*c))
+			args_misuse("--name: letters, digits and signs only");
+	}
+	if (*name == '\0')
+		args_misuse("--name: no name");
+}
+
 static void check_words(char *const words[], int n)
 {
 	struct spec lanes[LINKEM_LANES];
@@ -245,6 +257,7 @@ static int command(const char *name, int argc, char **argv)
 	spec.stops_at_operand = strcmp(name, "exec") == 0;
 	int first = args_parse(&spec, argc, argv), n = argc - first;
 	char **words = argv + first;
+	check_name(opt.name);
 	if (strcmp(name, "set") == 0)
 		return set(words, n);
 	if (strcmp(name, "exec") == 0)
@@ -271,6 +284,7 @@ static bool is_command(const char *word)
 static int run(int argc, char **argv)
 {
 	int first = args_parse(&spec, argc, argv);
+	check_name(opt.name);
 	if (first < argc)
 		args_misuse("'%s'? Commands come first: set, stat, exec, watch, down", argv[first]);
 	if (opt.background && (opt.diagram || opt.interval_ns != 0))

@@ -49,11 +49,20 @@ static int write_file(const char *path, int flags, const char *text, struct net_
 	return n < 0 ? net_fail(e, "write", path) : 0;
 }
 
-/* The names of the hosts. A file system of our own holds the file just as long as it takes to bind it over /etc/hosts:
- * the binding keeps it alive, and nobody outside ever sees it. */
+/* A file of our own in the place of one of the machine's. */
+static int replace(const char *file, const char *with, const char *text, struct net_error *e)
+{
+	if (write_file(with, O_CREAT, text, e) < 0)
+		return -1;
+	return mount(with, file, NULL, MS_BIND, NULL) < 0 ? net_fail(e, "bind", file) : 0;
+}
+
+/* The names of the hosts; and no name server, which nobody there could reach: a question to it would only be one more
+ * packet on the link, and a wait. A file system of our own holds the two files just as long as it takes to bind them
+ * over the machine's: the bindings keep it alive, and nobody outside ever sees it. */
 static int name_hosts(bool has_router, struct net_error *e)
 {
-	static const char shelter[] = "/tmp", file[] = "/tmp/hosts";
+	static const char shelter[] = "/tmp";
 	char text[512];
 	snprintf(text, sizeof(text), "127.0.0.1 localhost\n::1 localhost ip6-localhost\n%s a\n%s a\n%s b\n%s b\n",
 		 places[ON_A].ipv4, places[ON_A].ipv6, places[ON_B].ipv4, places[ON_B].ipv6);
@@ -62,9 +71,9 @@ static int name_hosts(bool has_router, struct net_error *e)
 		snprintf(text + len, sizeof(text) - len, "%s r\n%s r\n", places[R_TO_A].ipv4, places[R_TO_A].ipv6);
 	if (mount("tmpfs", shelter, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k") < 0)
 		return net_fail(e, "mount a file system on", shelter);
-	int result = write_file(file, O_CREAT, text, e);
-	if (result == 0 && mount(file, "/etc/hosts", NULL, MS_BIND, NULL) < 0)
-		result = net_fail(e, "bind", "/etc/hosts");
+	int result = replace("/etc/hosts", "/tmp/hosts", text, e);
+	if (result == 0 && access("/etc/resolv.conf", F_OK) == 0)
+		result = replace("/etc/resolv.conf", "/tmp/resolv.conf", "", e);
 	if (umount2(shelter, MNT_DETACH) < 0 && result == 0)
 		result = net_fail(e, "unmount", shelter);
 	return result;

@@ -131,11 +131,13 @@ static int run_loop(struct emulator *m, struct reactor *r, const struct inherita
 		if (capture_close(&m->engine.captures[i], &e) < 0)
 			result = -1;
 	}
+	/* As text the counters come first; of the records the last one says how it ended. */
+	if (result == 0 || !m->o->json)
+		linkem_report_total(stdout, &last, m->o->json);
 	if (result < 0) {
 		record_error(m->o->json, &e);
-		return 1;
+		return record_finish(1);
 	}
-	linkem_report_total(stdout, &last, m->o->json);
 	return sig_exit_status(record_finish(0));
 }
 
