@@ -167,6 +167,14 @@ check_batch() {
 	check_batch 47-timers
 }
 
+@test "60-slow-start: confirmed" {
+	check_batch 60-slow-start
+}
+
+@test "62-bufferbloat: confirmed" {
+	check_batch 62-bufferbloat
+}
+
 @test "every lab is confirmed by a test of this file" {
 	local name
 	for name in $(labs); do

@@ -10,16 +10,18 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/lab.sh"
 
 lengths=(1024 4096 16384 65536 262144 1048576)
 rounds=5
+link_MBps=12.07 # 100 Mbit/s, less the headers: 1448 of 1500 bytes
 
 main() {
 	lab_start "$@"
-	need ttcp
+	need ttcp plot
 
 	beat predict
 	say 'ttcp sends a block, waits for the 4 bytes that acknowledge it, and sends the next one. Each block is read and' \
 		'answered at once; the network is loopback. Sketch the rate over the length of a block before you go on.'
 	predict longer 'Blocks of 1 KiB give some rate. How many times that rate do blocks of 64 KiB give?'
 	predict deeper 'Back to 1 KiB, but with 16 blocks under way before the sender waits: how many times the rate?'
+	predict far 'And over a link of 100 Mbit/s with a round trip of 20 ms: how many kB/s do blocks of 4 KiB give?'
 
 	beat run
 	pin_to_one # otherwise each block wakes the other processor, and from which sleep differs from run to run
@@ -30,6 +32,8 @@ main() {
 		measure "one-by-one-$round" "$to --sizes 1K,4K,16K,64K,256K,1M --depths 1"
 		measure "pipelined-$round" "$to --sizes 1K,4K,16K --depths 16"
 	done
+	stop sink
+	over_a_link
 
 	beat observe "the median of $rounds sweeps"
 	observe
@@ -50,9 +54,22 @@ choose_congestion() {
 	fi
 }
 
+# A real round trip, where a testbed can be made: 20 ms, and 2 ms. The queue holds any block, so that nothing is lost.
+over_a_link() {
+	testbed --rtt 20ms --rate 100mbit --a2b queue=1M || return
+	serve far 'on b ttcp -r -p 0'
+	local to="on a ttcp -4 -t b -p $PORT --sweep --congestion reno"
+	measure far-20 "$to --time 0.2 --sizes 1K,4K,16K,64K --depths 1"
+	measure far-20-deep "$to --time 0.2 --sizes 4K --depths 4,16"
+	run 'link rtt=2ms'
+	measure far-2 "$to --time 0.1 --sizes 1K,4K,16K,64K --depths 1"
+	measure far-2-deep "$to --time 0.1 --sizes 4K --depths 4,16"
+}
+
 # --- observe ---
 
 declare -A time=() # ns from the send of a block to its acknowledgement; by length and depth: "1024 1"
+declare -A far_ms=() # the same over the link, by RTT, length and depth: "20 1024 1"
 declare -A model=() # the same by the model, by length
 
 observe() {
@@ -65,12 +82,16 @@ observe() {
 	done
 	fit
 	show_table
+	look_far
 	longer=$(calc "64 * ${time[1024 1]} / ${time[65536 1]}" %.3g)
 	deeper=$(calc "16 * ${time[1024 1]} / ${time[1024 16]}" %.3g)
 	figure times_at_64K "$longer" 1
 	figure times_at_depth_16 "$deeper" 1
 	measured longer "$longer times"
 	measured deeper "$deeper times"
+	measured far 'left out'
+	[[ -z $TESTBED ]] || measured far "$(calc "4096 / ${far_ms[20 4096 1]}" %.0f) kB/s"
+	curve
 }
 
 # Of one sweep, what half of the blocks stayed below: a block during which some other program had the processor counts
@@ -115,6 +136,71 @@ deep_rate() {
 	fi
 }
 
+# far_model RTT LENGTH DEPTH: the time of a block by the model, in ms; the round trip is T0, the link is B. If more blocks are
+# under way than the path holds, each waits for those before it.
+far_model() {
+	local alone full
+	alone=$(calc "$1 + $2 / 1e3 / $link_MBps" %.2f)
+	full=$(calc "$3 * $2 / 1e3 / $link_MBps" %.2f)
+	printf '%s\n' "$alone" "$full" | sort -g | tail -n 1
+}
+
+# The median of the blocks of a sweep; one is enough, because 20 ms are long.
+look_far() {
+	[[ -n $TESTBED ]] || return
+	local rtt length depth cell
+	for rtt in 20 2; do
+		for cell in '1024 1' '4096 1' '16384 1' '65536 1' '4096 4' '4096 16'; do
+			read -r length depth <<<"$cell"
+			far_ms[$rtt $cell]=$(calc "$(far_ns "$rtt" "$length" "$depth") / 1e6" %.2f)
+			figure "far_ms_rtt_${rtt}_length_${length}_depth_$depth" "${far_ms[$rtt $cell]}" ms
+		done
+	done
+	show_far
+}
+
+# far_ns RTT LENGTH DEPTH
+far_ns() {
+	local file=far-$1.json
+	(($3 == 1)) || file=far-$1-deep.json
+	field "$file" block_rtt_p50_ns cell "\"length\":$2," "\"depth\":$3,"
+}
+
+show_far() {
+	local length depth
+	say '' "$(printf '%10s %6s %12s %14s %13s | %12s %14s %13s' block deep 'RTT 20 ms' 'by the model' rate 'RTT 2 ms' 'by the model' rate)"
+	for depth in 1 4 16; do
+		for length in "${lengths[@]:0:4}"; do
+			[[ -n ${far_ms[20 $length $depth]:-} ]] || continue
+			say "$(printf '%6d KiB %6d %9s ms %11s ms %8s kB/s | %9s ms %11s ms %8s kB/s' $((length / 1024)) "$depth" \
+				"${far_ms[20 $length $depth]}" "$(far_model 20 "$length" "$depth")" "$(far_rate 20 "$length" "$depth")" \
+				"${far_ms[2 $length $depth]}" "$(far_model 2 "$length" "$depth")" "$(far_rate 2 "$length" "$depth")")"
+		done
+	done
+}
+
+# far_rate RTT LENGTH DEPTH, in kB/s
+far_rate() {
+	calc "$3 * $2 / ${far_ms[$1 $2 $3]}" %.0f
+}
+
+curve() {
+	local length near far
+	{
+		echo 'bytes, loopback, RTT 2 ms, RTT 20 ms, 2 ms by the model, 20 ms by the model'
+		for length in "${lengths[@]}"; do
+			near=- far=-
+			if [[ -n ${far_ms[20 $length 1]:-} ]]; then
+				near=$(calc "$length / 1e3 / ${far_ms[2 $length 1]}")
+				far=$(calc "$length / 1e3 / ${far_ms[20 $length 1]}")
+			fi
+			echo "$length, $(calc "1e3 * $length / ${time[$length 1]}"), $near, $far," \
+				"$(calc "$length / 1e3 / $(far_model 2 "$length" 1)"), $(calc "$length / 1e3 / $(far_model 20 "$length" 1)")"
+		done
+	} | draw stop-and-wait 'Stop-and-wait, one block at a time' 'block, bytes' MB/s --x-size --log-x --log-y \
+		--dashed '2 ms by the model,20 ms by the model'
+}
+
 # --- explain ---
 
 explain() {
@@ -125,10 +211,11 @@ explain() {
 	say "A block of n bytes takes t = T0 + n/B, here with T0 = $t0_us us and B = $B MB/s, so that" \
 		'    rate(n) = n / (T0 + n/B)' \
 		"While n is small against T0 x B ($half KiB here) the time is all T0: four times the block is almost four times the" \
-		'rate. Far above it the rate closes in on B. T0 holds no network here: it is four system calls and two changes' \
-		'from one process to the other. On a real path the round trip takes its place, and then 64 KiB for each 20 ms' \
-		'are 3.3 MB/s, however fat the link. Longer blocks help; not waiting helps more: with 16 blocks under way one' \
-		'T0 is paid for 16 of them. TCP itself does that with its window.' \
+		'rate. Far above it the rate closes in on B. On loopback T0 holds no network: it is four system calls and two changes' \
+		'from one process to the other. On a real path the round trip takes its place: with 20 ms, 4 KiB at a time are 205 kB/s' \
+		'and 64 KiB at a time less than 3.3 MB/s, however fat the link. Longer blocks help; not waiting helps more: with 16' \
+		'blocks under way one T0 is paid for 16 of them, until the path is full (100 Mbit/s x 2 ms are 25 KB, not 64). TCP itself' \
+		'does that with its window.' \
 		'' \
 		'In the source: next_step() and take_acks() are the sender, walk() the receiver (send.c and receive.c in' \
 		'tools/ttcp); what ttcp predicts is verdict_predicted_Bps() in tools/ttcp/verdict.c. Read on: RFC 9293 3.8.6, RFC 7323 1.1, tcp(7).'
@@ -147,6 +234,23 @@ judge() {
 	done
 	claim 'pipelining: 16 deep is at least 2 times as fast as one by one, at 1 KiB' "$deeper >= 2"
 	claim 'and at 4 KiB' "16 * ${time[4096 1]} >= 2 * ${time[4096 16]}"
+	[[ -z $TESTBED ]] || judge_far
+}
+
+judge_far() {
+	local length t
+	for length in "${lengths[@]:0:4}"; do
+		t=${far_ms[20 $length 1]}
+		claim "RTT 20 ms, $((length / 1024)) KiB: the model, with the round trip for T0, is right within 25 percent" \
+			"$t > 0.98 * $(far_model 20 "$length" 1) && $t < 1.25 * $(far_model 20 "$length" 1)"
+	done
+	claim '4 KiB: a tenth of the round trip gives more than 5 times the rate' "${far_ms[20 4096 1]} > 5 * ${far_ms[2 4096 1]}"
+	claim '4 deep is 4 times the rate, within 15 percent' \
+		"4 * ${far_ms[20 4096 1]} > 3.4 * ${far_ms[20 4096 4]} && 4 * ${far_ms[20 4096 1]} < 4.6 * ${far_ms[20 4096 4]}"
+	claim '16 deep is 16 times the rate, within 20 percent' \
+		"16 * ${far_ms[20 4096 1]} > 12.8 * ${far_ms[20 4096 16]} && 16 * ${far_ms[20 4096 1]} < 19.2 * ${far_ms[20 4096 16]}"
+	claim 'but not over 2 ms: 16 x 4 KiB are more than the path holds' \
+		"16 * ${far_ms[2 4096 1]} < 14 * ${far_ms[2 4096 16]}"
 }
 
 main "$@"

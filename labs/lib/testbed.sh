@@ -53,7 +53,7 @@ testbed() {
 
 # At the end of the lab. In a cage it goes the way of everything else.
 _end_testbed() {
-	[[ -z $TESTBED || -n $LAB_INSIDE ]] || timeout 5 linkem down 2>/dev/null
+	[[ -z $TESTBED || -n $LAB_INSIDE ]] || timeout 5 linkem down >/dev/null 2>&1
 }
 
 # draw NAME TITLE X_LABEL Y_LABEL [OPTION...]: the numbers come on standard input, see plot --help.
