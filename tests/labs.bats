@@ -127,6 +127,10 @@ check_batch() {
 	check_batch 15-echo-deadlock
 }
 
+@test "18-corruption: confirmed" {
+	check_batch 18-corruption
+}
+
 @test "19-short-write: confirmed" {
 	check_batch 19-short-write
 }
@@ -171,8 +175,16 @@ check_batch() {
 	check_batch 60-slow-start
 }
 
+@test "61-loss: confirmed" {
+	check_batch 61-loss
+}
+
 @test "62-bufferbloat: confirmed" {
 	check_batch 62-bufferbloat
+}
+
+@test "63-window: confirmed" {
+	check_batch 63-window
 }
 
 @test "every lab is confirmed by a test of this file" {

@@ -24,14 +24,24 @@ void child_reset(void)
 	sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }
 
-int child_wait(pid_t pid)
+/* From a terminal (SI_KERNEL) it went to the whole foreground process group, the child among them. Process 1 of a PID
+ * namespace hears only what it waits for: of the signals that end others the emulator knows these two. */
+static void pass_on(pid_t pid, const siginfo_t *info, bool is_emulator)
+{
+	int number = info->si_signo;
+	if (is_emulator && number != SIGINT && number != SIGTERM)
+		kill(pid, SIGTERM);
+	else if (info->si_code != SI_KERNEL)
+		kill(pid, number);
+}
+
+int child_wait(pid_t pid, bool is_emulator)
 {
 	for (;;) {
 		siginfo_t info;
 		int status, number = sigwaitinfo(&watched, &info);
-		/* From a terminal (SI_KERNEL) it went to the whole foreground process group, the child among them. */
-		if (number > 0 && number != SIGCHLD && info.si_code != SI_KERNEL)
-			kill(pid, number);
+		if (number > 0 && number != SIGCHLD)
+			pass_on(pid, &info, is_emulator);
 		if (waitpid(pid, &status, WNOHANG) != pid)
 			continue;
 		return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

@@ -302,5 +302,5 @@ int linkem_exec(const struct linkem_options *o, const char *host, char *const co
 		return net_fail(&e, "fork", command[0]), fail(o, &e);
 	if (pid == 0)
 		become(host, command);
-	return child_wait(pid);
+	return child_wait(pid, false);
 }

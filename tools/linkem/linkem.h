@@ -73,7 +73,7 @@ void child_reset(void);
 
 /* Waits for the end of the child, and passes signals on to it. What a terminal sends goes to the whole process group,
  * so the child has it already. The status as a shell counts it. BLOCKS. */
-int child_wait(pid_t pid);
+int child_wait(pid_t pid, bool is_emulator);
 
 /* --- the control socket ------------------------------------------------------------------------------------------- */
 

@@ -222,7 +222,7 @@ static int wait_until_ready(int ready, pid_t pid)
 	while (n < 0 && errno == EINTR);
 	if (n == 1)
 		return 0;
-	return child_wait(pid);
+	return child_wait(pid, true);
 }
 
 static int start_emulator(const struct linkem_options *o, struct inheritance *from, struct net_error *e)
@@ -249,7 +249,7 @@ static int start_emulator(const struct linkem_options *o, struct inheritance *fr
 	close(from->outside); /* or the name would be taken for as long as we live */
 	int status = wait_until_ready(ready[0], pid);
 	if (status == 0 && !o->background)
-		status = child_wait(pid);
+		status = child_wait(pid, true);
 	close(ready[0]);
 	return status;
 }
