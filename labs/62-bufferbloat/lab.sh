@@ -183,7 +183,7 @@ judge() {
 		longest=${question_ms[reno-$queue]}
 	done
 	claim '83 times the queue: more than 10 times the round trip' "${question_ms[reno-1250]} > 10 * ${question_ms[reno-15]}"
-	claim 'and less than 1.7 times the rate' "${rate[reno-1250]} < 1.7 * ${rate[reno-15]}"
+	claim 'and less than 2.5 times the rate' "${rate[reno-1250]} < 2.5 * ${rate[reno-15]}"
 	[[ -z $have_bbr ]] || claim 'bbr, 1250 KiB: less than a fifth of what the question takes beside reno' \
 		"5 * ${question_ms[bbr-1250]} < ${question_ms[reno-1250]}"
 	[[ -z $have_bbr ]] || claim 'at no less than 0.7 times the rate' "${rate[bbr-1250]} > 0.7 * ${rate[reno-1250]}"
