@@ -7,6 +7,7 @@
 #include "sig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -272,9 +273,13 @@ static void look_like(const char *host)
 	(void)mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
-static _Noreturn void become(const char *host, char *const command[])
+/* alive: the writing end of a pipe that our parent reads. WHY not getppid(2): from another PID namespace it is 0. */
+static _Noreturn void become(const char *host, char *const command[], int alive)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* if we are killed, the command does not live on */
+	struct pollfd parent = { .fd = alive };
+	if (poll(&parent, 1, 0) > 0)
+		_exit(1); /* POLLERR: it has been killed before it could be watched */
 	child_reset();
 	signal(SIGPIPE, SIG_DFL); /* a shell script's trap may have passed on that it is ignored */
 	look_like(host);
@@ -296,11 +301,17 @@ int linkem_exec(const struct linkem_options *o, const char *host, char *const co
 	if (enter(&answer, &e) < 0)
 		return fail(o, &e);
 	setenv("TCPLAB_NET", o->name, 1); /* for a linkem there */
+	int alive[2];
+	if (pipe2(alive, O_CLOEXEC) < 0)
+		return net_fail(&e, "make", "a pipe"), fail(o, &e);
 	child_prepare();
 	pid_t pid = fork();
 	if (pid < 0)
 		return net_fail(&e, "fork", command[0]), fail(o, &e);
-	if (pid == 0)
-		become(host, command);
+	if (pid == 0) {
+		close(alive[0]);
+		become(host, command, alive[1]);
+	}
+	close(alive[1]);
 	return child_wait(pid, false);
 }
