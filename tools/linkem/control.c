@@ -282,11 +282,3 @@ int control_start(struct control *c, struct engine *g, int outside, int users, s
 	set_watching(c, 0);
 	return 0;
 }
-
-void control_stop(struct control *c)
-{
-	while (c->clients != NULL)
-		end_client(c->clients);
-	for (unsigned i = 0; i < COUNT_OF(c->acceptors); i++)
-		acceptor_stop(&c->acceptors[i]);
-}

@@ -30,8 +30,8 @@ struct control {
 	bool prints; /* --diagram */
 };
 
-/* `outside` is the socket that has the testbed's name where it was made. Descriptors are borrowed. */
+/* `outside` is the socket that has the testbed's name where it was made. Descriptors are borrowed, until
+ * the process ends. */
 MUST_USE int control_start(struct control *c, struct engine *g, int outside, int users, struct net_error *e);
-void control_stop(struct control *c);
 
 #endif

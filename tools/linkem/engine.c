@@ -152,12 +152,3 @@ int engine_start(struct engine *g, struct reactor *r, struct hosts *h, const str
 	}
 	return 0;
 }
-
-void engine_stop(struct engine *g)
-{
-	for (unsigned i = 0; i < g->n_ways; i++) {
-		watch_stop(&g->ways[i].watch);
-		reactor_timer_stop(g->reactor, &g->ways[i].due);
-		lane_close(&g->ways[i].lane);
-	}
-}

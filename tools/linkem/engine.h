@@ -35,9 +35,9 @@ struct engine {
 	unsigned char packet[PORT_PACKET_LEN]; /* the one that is just coming in */
 };
 
+/* There is no end of it but that of the process. */
 MUST_USE int engine_start(struct engine *g, struct reactor *r, struct hosts *h, const struct linkem_options *o,
 			  struct net_error *e);
-void engine_stop(struct engine *g); /* the loop has nothing left to do for us */
 
 /* From now on the lanes do what these say. */
 void engine_change(struct engine *g, const struct spec specs[LINKEM_LANES]);
