@@ -13,10 +13,21 @@
 
 enum { RECEIVE_LEN = 16 * 1024 * 1024 };
 
+static void close_all(struct port *p)
+{
+	int saved = errno;
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->counters_fd >= 0)
+		close(p->counters_fd);
+	p->fd = p->counters_fd = -1;
+	errno = saved;
+}
+
 static int fail_open(struct port *p, struct net_error *e, const char *op, const char *object)
 {
 	net_fail(e, op, object);
-	port_close(p);
+	close_all(p);
 	return -1;
 }
 
@@ -96,7 +107,7 @@ int port_open_packet(struct port *p, const char *device, const char *other_half,
 	if (p->fd < 0)
 		return fail_open(p, e, "open", "a packet socket");
 	if (find_device(p, other_half, e) < 0 || prepare_packet(p, e) < 0) {
-		port_close(p);
+		close_all(p);
 		return -1;
 	}
 	return 0;
@@ -112,17 +123,6 @@ static uint64_t read_statistics(struct port *p)
 }
 
 /* --- either ------------------------------------------------------------------------------------------------------- */
-
-void port_close(struct port *p)
-{
-	int saved = errno;
-	if (p->fd >= 0)
-		close(p->fd);
-	if (p->counters_fd >= 0)
-		close(p->counters_fd);
-	p->fd = p->counters_fd = -1;
-	errno = saved;
-}
 
 ssize_t port_read(struct port *p, unsigned char *bytes, size_t cap)
 {

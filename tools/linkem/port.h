@@ -28,14 +28,12 @@ struct port {
 
 enum { PORT_PACKET_LEN = 65535, PORT_QUEUE = 10000 /* packets */ };
 
-/* Makes the TUN device in the network namespace that the caller is in. 0, or -1 with *e. */
+/* Makes the TUN device in the network namespace that the caller is in; it goes with the process. 0, or -1 with *e. */
 MUST_USE int port_open_tun(struct port *p, const char *device, struct net_error *e);
 
 /* The other half of a veth pair, in the caller's network namespace; both halves have the same hardware address (rtnl.h,
  * no_arp). */
 MUST_USE int port_open_packet(struct port *p, const char *device, const char *other_half, struct net_error *e);
-
-void port_close(struct port *p); /* a TUN device goes with it */
 
 /* One packet that the host sends: its length, or -1 with errno (EAGAIN: none). */
 MUST_USE ssize_t port_read(struct port *p, unsigned char *bytes, size_t cap);
