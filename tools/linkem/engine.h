@@ -20,6 +20,7 @@ struct way {
 	struct port *in, *out;
 	struct watch watch; /* of `in` */
 	struct timer due;   /* the lane's next event */
+	uint64_t armed_ns;  /* for when `due` was set: early_ns before something is due */
 	uint64_t refused;   /* packets that the host at the far end did not take */
 };
 
@@ -32,6 +33,7 @@ struct engine {
 	struct capture captures[2];
 	struct diagram diagram; /* of --diagram and of every `watch` */
 	uint64_t start_ns;
+	uint64_t early_ns;                     /* how late timers have been of late, on average */
 	unsigned char packet[PORT_PACKET_LEN]; /* the one that is just coming in */
 };
 
