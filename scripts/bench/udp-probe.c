@@ -47,19 +47,37 @@ static int connected(const char *host, const char *port)
 	return fd;
 }
 
-static void serve(const char *port, int sends_back)
+static int serve(const char *port)
 {
 	struct sockaddr_in a = address("0.0.0.0", port);
 	int fd = open_socket();
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		die_errno("bind");
 	warnf("listening on 0.0.0.0:%s", port);
+	return fd;
+}
+
+static void echo(int fd)
+{
 	for (;;) {
+		struct sockaddr_in a;
 		socklen_t len = sizeof(a);
 		ssize_t n = recvfrom(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&a, &len);
-		if (n >= 0 && sends_back)
+		if (n >= 0)
 			(void)sendto(fd, bytes, (size_t)n, 0, (struct sockaddr *)&a, len);
 	}
+}
+
+/* Many at a time, so that as little as possible of the processor is the measurement's own. */
+static void sink(int fd)
+{
+	struct iovec piece = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	struct mmsghdr m[BATCH];
+	memset(m, 0, sizeof(m));
+	for (int i = 0; i < BATCH; i++)
+		m[i].msg_hdr = (struct msghdr){ .msg_iov = &piece, .msg_iovlen = 1 };
+	for (;;)
+		(void)recvmmsg(fd, m, BATCH, MSG_WAITFORONE, NULL);
 }
 
 static int ascending(const void *a, const void *b)
@@ -110,8 +128,10 @@ int main(int argc, char **argv)
 {
 	diag_tool = "udp-probe";
 	prctl(PR_SET_TIMERSLACK, 1);
-	if (argc == 3 && (strcmp(argv[1], "echo") == 0 || strcmp(argv[1], "sink") == 0))
-		serve(argv[2], argv[1][0] == 'e');
+	if (argc == 3 && strcmp(argv[1], "echo") == 0)
+		echo(serve(argv[2]));
+	else if (argc == 3 && strcmp(argv[1], "sink") == 0)
+		sink(serve(argv[2]));
 	else if (argc == 5 && strcmp(argv[1], "ping") == 0)
 		ping(connected(argv[2], argv[3]), atoi(argv[4]));
 	else if (argc == 5 && strcmp(argv[1], "send") == 0)
