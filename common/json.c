@@ -90,6 +90,7 @@ static void close_level(struct json *j)
 void json_begin(struct json *j, FILE *out)
 {
 	*j = (struct json){ .out = out };
+	flockfile(out);
 	open_level(j, false);
 }
 
@@ -99,6 +100,7 @@ void json_end(struct json *j)
 		close_level(j);
 	fputc('\n', j->out);
 	fflush(j->out);
+	funlockfile(j->out);
 }
 
 void json_u64(struct json *j, const char *key, uint64_t value)

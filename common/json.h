@@ -13,6 +13,9 @@
  * values are: a NaN becomes null, a byte that is not UTF-8 becomes U+FFFD. Misuse is a bug and asserted: a key
  * missing in an object, a key given in an array, more closed than opened, more than JSON_DEPTH_MAX levels.
  *
+ * A line belongs to one thread: from json_begin to json_end the stream is locked (flockfile(3)), so that lines of
+ * several threads do not mix.
+ *
  * Every `key` and string is borrowed for the call. Output errors stay with the stream: check ferror(3) at the end. */
 #ifndef TCPLAB_JSON_H
 #define TCPLAB_JSON_H

@@ -3,6 +3,7 @@
 #include "json.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 static char *text;
@@ -169,6 +170,52 @@ static void test_keys_are_escaped(void)
 	check_line(&j, out, "{\"a\\\"\\n\\ufffd\":1}\n");
 }
 
+enum { THREADS = 2, LINES = 3000 };
+
+struct writer {
+	pthread_t thread;
+	FILE *out;
+	unsigned number;
+};
+
+static void *write_lines(void *arg)
+{
+	const struct writer *w = arg;
+	for (unsigned i = 0; i < LINES; i++) {
+		struct json j;
+		json_begin(&j, w->out);
+		json_u64(&j, "writer", w->number);
+		json_str(&j, "text", "some text, so that there is time for the other one to get in between");
+		json_u64(&j, "again", w->number);
+		json_end(&j);
+	}
+	return NULL;
+}
+
+/* A server's threads share standard output: each line is whole. */
+static void test_threads(void)
+{
+	struct writer writers[THREADS];
+	FILE *file = tmpfile();
+	char line[256];
+	unsigned begin, end, n = 0, n_bad = 0;
+	for (unsigned i = 0; i < THREADS; i++) {
+		writers[i] = (struct writer){ .out = file, .number = i };
+		pthread_create(&writers[i].thread, NULL, write_lines, &writers[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(writers[i].thread, NULL);
+	rewind(file);
+	for (; fgets(line, sizeof(line), file) != NULL; n++) {
+		if (sscanf(line, "{\"writer\":%u,\"text\":\"%*[^\"]\",\"again\":%u}", &begin, &end) != 2 ||
+		    begin != end)
+			n_bad++;
+	}
+	fclose(file);
+	CHECK_INT(n, THREADS * LINES);
+	CHECK_INT(n_bad, 0);
+}
+
 int main(void)
 {
 	test_values();
@@ -179,5 +226,6 @@ int main(void)
 	test_escapes();
 	test_utf8();
 	test_keys_are_escaped();
+	test_threads();
 	return check_done();
 }
