@@ -151,7 +151,11 @@ only_time_wait() {
 		wait_until has_lines $((500 * round)) 'gone after'
 	done
 	end_watch >/dev/null
-	grep -q '^500 more sockets, gone before those below$' "$WATCH_OUT"
+	# 500; and one or two more when another test, at the same time, tries every port of the machine
+	local left_out
+	left_out=$(sed -n 's/^\([0-9]*\) more sockets, gone before those below$/\1/p' "$WATCH_OUT")
+	same "left out" "$left_out" $(($(grep -c 'appears:' "$WATCH_OUT") - 1000))
+	[ "$left_out" -ge 500 ]
 	same "in the final report" "$(grep -c '^#.*, gone$' "$WATCH_OUT")" 1000
 }
 
