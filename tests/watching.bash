@@ -16,7 +16,7 @@ start_ends() {
 	need python3
 	local tries
 	for ((tries = 0; tries < 20; tries++)); do
-		ENDS_FIFO=$(mktemp -u "$BATS_TEST_TMPDIR/ends.XXXXXX")
+		ENDS_FIFO=$(mktemp -u -p "$BATS_TEST_TMPDIR" --suffix=.ends)
 		mkfifo "$ENDS_FIFO"
 		start_server python3 "$TCPLAB_ROOT/tests/fixtures/tcp_ends.py" "$ENDS_FIFO" "$@"
 		ENDS=$SERVER_PID

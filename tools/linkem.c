@@ -16,7 +16,7 @@
  *     hosts.c     the namespaces and what is in them            port.c   a device's packets, as a descriptor
  *     engine.c    the loop                                      lane.c   one direction of the link: the heart of it
  *     spec.c      "delay=10ms,loss=1%"
- *     control.c   orders from outside                           client.c, child.c   those who give them
+ *     control.c   orders from outside                           socket.c, client.c, child.c   those who give them
  *     report.c    counters       diagram.c   a line for each packet       capture.c   pcap files
  * This file has the options and main. */
 #include "linkem/linkem.h"

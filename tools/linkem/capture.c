@@ -1,3 +1,4 @@
+/* capture.c - linkem: packets into a pcap file, whole rounds of the loop at a time. */
 #include "capture.h"
 
 #include "clock.h"

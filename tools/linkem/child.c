@@ -1,3 +1,4 @@
+/* child.c - linkem: a parent that only waits, and passes on what it is told. */
 #include "linkem.h"
 
 #include <errno.h>

@@ -22,17 +22,6 @@
 
 enum { END_LIMIT_MS = 10 * 1000 };
 
-int control_address(struct addr *a, const char *name, uid_t uid, struct net_error *e)
-{
-	char text[sizeof(a->u.un.sun_path)];
-	int n = snprintf(text, sizeof(text), "@tcplab-net-%u-%s", (unsigned)uid, name);
-	if (n >= (int)sizeof(text)) {
-		errno = ENAMETOOLONG;
-		return net_fail(e, "name testbed", name);
-	}
-	return addr_unix(text, a, e);
-}
-
 /* --- question and answer ------------------------------------------------------------------------------------------ */
 
 struct answer {
@@ -42,14 +31,6 @@ struct answer {
 	size_t n_fds;
 };
 
-/* Anybody can listen on such an address: it has to be us. */
-static bool is_ours(int fd)
-{
-	struct ucred who;
-	socklen_t len = sizeof(who);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
-}
-
 static int reach(const struct linkem_options *o, struct net_error *e)
 {
 	struct addr a;
@@ -58,7 +39,7 @@ static int reach(const struct linkem_options *o, struct net_error *e)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return net_fail(e, "open", "a unix socket");
-	if (connect(fd, &a.u.sa, a.len) == 0 && is_ours(fd))
+	if (connect(fd, &a.u.sa, a.len) == 0 && control_is_ours(fd))
 		return fd;
 	net_fail(e, "reach testbed", o->name);
 	if (e->sys == ECONNREFUSED)

@@ -246,20 +246,14 @@ static bool on_request(struct watch *w, unsigned events)
 	return true;
 }
 
-static bool is_ours(int fd)
-{
-	struct ucred who;
-	socklen_t len = sizeof(who);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
-}
-
 static void on_accept(struct acceptor *a, int fd, const struct addr *peer)
 {
 	(void)peer;
 	struct control *c = reactor_user(a->watch.r);
 	struct control_client *k = xcalloc(1, sizeof(*k));
 	*k = (struct control_client){ .next = c->clients, .control = c, .acceptor = a };
-	if (!is_ours(fd) || watch_start(&k->watch, a->watch.r, fd, WATCH_READ | WATCH_BACKGROUND, on_request) < 0) {
+	if (!control_is_ours(fd) ||
+	    watch_start(&k->watch, a->watch.r, fd, WATCH_READ | WATCH_BACKGROUND, on_request) < 0) {
 		close(fd);
 		free(k);
 		acceptor_release(a);
@@ -272,11 +266,12 @@ int control_start(struct control *c, struct engine *g, int outside, int users, s
 {
 	*c = (struct control){ .engine = g, .users = users, .prints = g->o->diagram };
 	reactor_set_user(g->reactor, c);
-	if (listen(outside, SOMAXCONN) < 0)
-		return net_fail(e, "listen on", "the control socket");
 	for (unsigned i = 0; i < COUNT_OF(c->acceptors); i++) {
 		int fd = i == 0 ? outside : g->hosts->listeners[i - 1];
-		if (fd >= 0 && acceptor_start(&c->acceptors[i], g->reactor, fd, CONTROL_CLIENTS, on_accept) < 0)
+		if (fd < 0)
+			continue;
+		if (listen(fd, SOMAXCONN) < 0 ||
+		    acceptor_start(&c->acceptors[i], g->reactor, fd, CONTROL_CLIENTS, on_accept) < 0)
 			return net_fail(e, "listen on", "the control socket");
 	}
 	set_watching(c, 0);

@@ -1,3 +1,4 @@
+/* diagram.c - linkem: a line for each packet. Memory only; who watches gets it by a call. */
 #include "diagram.h"
 
 #include "clock.h"

@@ -95,17 +95,6 @@ static int go_to(const struct hosts *h, enum linkem_host host, struct net_error 
 	return setns(h->netns[host], CLONE_NEWNET) < 0 ? net_fail(e, "enter", "a network namespace") : 0;
 }
 
-static int listen_here(const struct linkem_options *o, int *fd, struct net_error *e)
-{
-	struct addr a;
-	if (control_address(&a, o->name, geteuid(), e) < 0)
-		return -1;
-	*fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*fd < 0 || bind(*fd, &a.u.sa, a.len) < 0 || listen(*fd, SOMAXCONN) < 0)
-		return net_fail(e, "listen on", "the control socket of a host");
-	return 0;
-}
-
 /* WHY no_metrics_save: the kernel remembers of a connection how far its window could grow, and starts the next one to
  * the same host with that. Of two runs of an experiment the second would measure the first. */
 static int make_host(struct hosts *h, enum linkem_host host, const struct linkem_options *o, struct net_error *e)
@@ -118,7 +107,8 @@ static int make_host(struct hosts *h, enum linkem_host host, const struct linkem
 		return net_fail(e, "open", "/proc/thread-self/ns/net");
 	if (write_file("/proc/sys/net/ipv4/tcp_no_metrics_save", 0, "1", e) < 0)
 		return -1;
-	return listen_here(o, &h->listeners[host], e);
+	h->listeners[host] = control_bind(o->name, e);
+	return h->listeners[host] < 0 ? -1 : 0;
 }
 
 /* --- devices ------------------------------------------------------------------------------------------------------ */

@@ -17,7 +17,7 @@
 struct hosts {
 	int netns[LINKEM_HOSTS];         /* -1: there is no router */
 	int mounts, pids;                /* the other namespaces that a program on a host is in */
-	int listeners[LINKEM_HOSTS];     /* the control socket as seen from each host; -1 */
+	int listeners[LINKEM_HOSTS];     /* the control socket of each host, bound; -1 */
 	struct port ports[LINKEM_LANES]; /* lane i comes in at port i and goes out at port i ^ 1 */
 	unsigned n_ports;                /* 2 or 4 */
 	bool is_tun, has_ipv6;

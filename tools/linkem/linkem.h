@@ -75,11 +75,18 @@ void child_reset(void);
  * so the child has it already. The status as a shell counts it. BLOCKS. */
 int child_wait(pid_t pid, bool is_emulator);
 
-/* --- the control socket ------------------------------------------------------------------------------------------- */
+/* --- socket.c ----------------------------------------------------------------------------------------------------- */
 
 /* The address of the testbed `name` as seen by the user `uid` of this place: an abstract unix socket belongs to a
  * network namespace, so there is one outside and one on each host. */
-int control_address(struct addr *a, const char *name, uid_t uid, struct net_error *e);
+MUST_USE int control_address(struct addr *a, const char *name, uid_t uid, struct net_error *e);
+
+/* A non-blocking socket that has this address, in the network namespace of the caller, who closes it. It does not
+ * listen yet: to those who connect, the process that called listen(2) is the one at the other end. -1 with *e. */
+MUST_USE int control_bind(const char *name, struct net_error *e);
+
+/* Is the process at the other end one of the same user? Anybody can connect to, or listen on, such an address. */
+bool control_is_ours(int fd);
 
 enum { CONTROL_LEN = 4096, CONTROL_REPLY_LEN = 16 * 1024, CONTROL_FDS = 4 };
 

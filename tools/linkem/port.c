@@ -1,3 +1,4 @@
+/* port.c - linkem: the two kinds of device, behind the same calls. */
 #include "port.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* report.c - linkem: counters as text and as records; it only looks at them. */
 #include "report.h"
 
 #include "clock.h"

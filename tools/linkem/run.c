@@ -163,25 +163,6 @@ static int emulate(const struct linkem_options *o, const struct inheritance *fro
 
 /* --- the process that was called ---------------------------------------------------------------------------------- */
 
-/* WHY it only takes the name: to those who connect, the process that listens is the one at the other end. That is to be
- * the emulator. */
-static int take_name(const struct linkem_options *o, int *fd, struct net_error *e)
-{
-	struct addr a;
-	char text[ADDR_TEXT];
-	if (control_address(&a, o->name, geteuid(), e) < 0)
-		return -1;
-	*fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*fd >= 0 && bind(*fd, &a.u.sa, a.len) == 0)
-		return 0;
-	net_fail(e, "bind", addr_text(&a, text));
-	if (e->sys == EADDRINUSE) {
-		net_fail(e, "make testbed", o->name);
-		e->reason = "there is one of that name already (linkem down ends it)";
-	}
-	return -1;
-}
-
 static int open_holder(const struct linkem_options *o, int *fd, struct net_error *e)
 {
 	char text[24];
@@ -260,8 +241,8 @@ int linkem_run(const struct linkem_options *o)
 	struct inheritance from = { .outside = -1 };
 	int status = -1;
 	sig_open();
-	if (take_name(o, &from.outside, &e) == 0 && open_holder(o, &from.holder, &e) == 0 &&
-	    enter(&from.has_users, &e) == 0)
+	from.outside = control_bind(o->name, &e);
+	if (from.outside >= 0 && open_holder(o, &from.holder, &e) == 0 && enter(&from.has_users, &e) == 0)
 		status = start_emulator(o, &from, &e);
 	if (status < 0) {
 		record_error(o->json, &e);
