@@ -128,12 +128,13 @@ static void json_reading(struct json *j)
 /* Four bytes, perhaps not all at once: until they are there nothing is used. */
 static size_t on_time_bytes(struct conn *c, const unsigned char *p, size_t n)
 {
+	if (n > WIRE_LEN || reading.is_there) {
+		service_broken(session_of(c), "it sends more than four bytes");
+		return n;
+	}
 	if (n < WIRE_LEN)
 		return 0;
-	if (n > WIRE_LEN || reading.is_there)
-		service_broken(session_of(c), "it sends more than four bytes");
-	else
-		read_clock(p);
+	read_clock(p);
 	return n;
 }
 

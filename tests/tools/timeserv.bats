@@ -49,15 +49,15 @@ print(len(b), len(d), *(abs(int.from_bytes(x, 'big') - off - time.time()) < 30 f
 	done
 }
 
-# answering HEX: a server that sends just these bytes
+# answering HEX: a server that sends just these bytes, one by one, with time to read each by itself
 answering() {
 	start_server python3 -u -c "
-import socket, sys
+import socket, sys, time
 l = socket.create_server(('127.0.0.1', 0))
 print('listening on 127.0.0.1:%d' % l.getsockname()[1], file=sys.stderr)
 s, _ = l.accept()
 for b in bytes.fromhex('$1'):
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1); s.sendall(bytes([b]))
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1); s.sendall(bytes([b])); time.sleep(0.05)
 s.close()"
 }
 
