@@ -194,6 +194,15 @@ uint64_t addr_source(const struct addr *a)
 	return IN6_IS_ADDR_V4MAPPED(&a->u.in6.sin6_addr) ? be32_get(ip + 12) : be64_get(ip);
 }
 
+bool addr_is_loopback(const struct addr *a)
+{
+	if (a->u.sa.sa_family == AF_INET)
+		return ntohl(a->u.in4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	const struct in6_addr *in6 = &a->u.in6.sin6_addr;
+	return a->u.sa.sa_family == AF_INET6 &&
+	       (IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET));
+}
+
 int addr_of_socket(int fd, struct addr *out)
 {
 	out->len = sizeof(out->u);

@@ -51,12 +51,12 @@ MUST_USE int addr_resolve(const char *host, uint16_t port, int family, struct ad
 /* The same for a literal ("10.0.0.1", "fe80::1%eth0"); never blocks. 0, or -1 with *e: EAI_NONAME for a name. */
 MUST_USE int addr_literal(const char *host, uint16_t port, int family, struct addr *out, struct net_error *e);
 
-/* The path of a unix socket, "@name" for one in the abstract namespace (unix(7)). 0, or -1 with *e: ENAMETOOLONG, or ENOENT
- * for an empty path. */
+/* The path of a unix socket, "@name" for one in the abstract namespace (unix(7)). 0, or -1 with *e: ENAMETOOLONG, or
+ * ENOENT for an empty path. */
 MUST_USE int addr_unix(const char *path, struct addr *out, struct net_error *e);
 
-/* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). A unix
- * socket's path, "@name", or "(unnamed)". */
+/* "127.0.0.1:5001", "[::1]:5001"; an IPv4-mapped address is shown as the IPv4 address that it is (RFC 4291 2.5.5.2). A
+ * unix socket's path, "@name", or "(unnamed)". */
 const char *addr_text(const struct addr *a, char out[static ADDR_TEXT]);
 
 uint16_t addr_port(const struct addr *a);
@@ -66,6 +66,9 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 /* Who is behind an address, as far as that can be told: the IPv4 address, or the first 64 bits of the IPv6 address,
  * since whoever has one of a network's addresses has them all (RFC 4291 2.5.4). The port does not count. */
 uint64_t addr_source(const struct addr *a);
+
+/* 127.0.0.0/8 or ::1, IPv4-mapped, too: nobody comes from there but this host itself. */
+bool addr_is_loopback(const struct addr *a);
 
 int addr_of_socket(int fd, struct addr *out); /* getsockname(2): 0, or -1 with errno */
 int addr_of_peer(int fd, struct addr *out);   /* getpeername(2): 0, or -1 with errno (ENOTCONN after a reset) */

@@ -102,6 +102,12 @@ static bool is_drawable(double v, bool log)
 	return isfinite(v) && fabs(v) <= greatest && (!log || v >= least);
 }
 
+bool chart_is_gap(const struct chart *c, const struct chart_series *s, size_t i)
+{
+	return !is_drawable(s->x[i], c->log_x) || !is_drawable(s->y[i], c->log_y) ||
+	       (s->y_low != NULL && !is_drawable(s->y_low[i], c->log_y));
+}
+
 static void range_include(struct range *r, double v)
 {
 	r->lo = v < r->lo ? v : r->lo;
@@ -115,9 +121,13 @@ static struct range data_range(const struct chart *c, bool of_x)
 
 	for (size_t s = 0; s < c->n_series; s++) {
 		const struct chart_series *series = &c->series[s];
-		for (size_t i = 0; i < series->n; i++)
-			if (is_drawable(series->x[i], c->log_x) && is_drawable(series->y[i], c->log_y))
-				range_include(&r, of_x ? series->x[i] : series->y[i]);
+		for (size_t i = 0; i < series->n; i++) {
+			if (chart_is_gap(c, series, i))
+				continue;
+			range_include(&r, of_x ? series->x[i] : series->y[i]);
+			if (!of_x && series->y_low != NULL)
+				range_include(&r, series->y_low[i]);
+		}
 	}
 	return r;
 }

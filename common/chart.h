@@ -17,12 +17,14 @@
 #include <stddef.h>
 
 /* One line of a chart: n points (x[i], y[i]), x ascending. A point whose x or y is NaN, infinite or beyond 1e100 is a
- * gap. */
+ * gap. With y_low it is a band instead, all that lies between y and y_low: for "between here and there", an error bound
+ * for example; where one edge has a gap, the band has one. */
 struct chart_series {
 	const char *label;
 	const double *x, *y;
 	size_t n;
 	bool dashed; /* a prediction or a model, not a measurement */
+	const double *y_low; /* NULL: a line */
 };
 
 struct chart {
@@ -53,6 +55,9 @@ struct chart_axis chart_x_axis(const struct chart *c, size_t columns);
 /* The y axis: from tick to tick, with at most max_ticks of them (CHART_TICKS_MIN..CHART_TICKS_MAX, others are moved
  * there). Starts at 0 when it is linear and the values come near 0, so that heights can be compared. */
 struct chart_axis chart_y_axis(const struct chart *c, size_t max_ticks);
+
+/* Is point i of the series a gap on this chart? */
+bool chart_is_gap(const struct chart *c, const struct chart_series *s, size_t i);
 
 /* Where v lies on the axis: 0 at lo, 1 at hi, NaN outside. A point with a NaN place is a gap; no other point lies
  * outside. */

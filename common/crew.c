@@ -298,11 +298,11 @@ static void json_udp(struct json *j, const struct crew *crew, const struct udp *
 {
 	if (!crew->is_server || crew->what->answer == NULL)
 		return;
-	json_u64(j, "udp_received", u->received);
-	json_u64(j, "udp_answered", u->answered);
-	json_u64(j, "udp_refused_port", u->refused_port);
-	json_u64(j, "udp_refused_rate", u->refused_rate);
-	json_u64(j, "udp_refused_long", u->refused_long);
+	json_u64(j, "udp_received", u->batch.count.received);
+	json_u64(j, "udp_answered", u->batch.count.answered);
+	json_u64(j, "udp_refused_port", u->batch.count.refused_port);
+	json_u64(j, "udp_refused_rate", u->batch.count.refused_rate);
+	json_u64(j, "udp_refused_long", u->batch.count.refused_long);
 }
 
 /* What the total says, in either form. */
@@ -341,9 +341,9 @@ static void print_total(const struct crew *crew, const struct total *t)
 	       (unsigned long long)t->tally.connections, t->tally.connections == 1 ? "" : "s");
 	if (t->tally.failed > 0)
 		printf(", %llu ended by an error", (unsigned long long)t->tally.failed);
-	if (t->udp->received > 0)
-		printf("; UDP: %llu questions, %llu answers", (unsigned long long)t->udp->received,
-		       (unsigned long long)t->udp->answered);
+	if (t->udp->batch.count.received > 0)
+		printf("; UDP: %llu questions, %llu answers", (unsigned long long)t->udp->batch.count.received,
+		       (unsigned long long)t->udp->batch.count.answered);
 	printf("\n");
 }
 

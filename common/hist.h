@@ -13,6 +13,7 @@
 #ifndef TCPLAB_HIST_H
 #define TCPLAB_HIST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -26,6 +27,7 @@ struct hist {
 	uint64_t n, min, max;
 	double sum;
 	uint64_t cells[HIST_CELLS];
+	uint64_t ahead[HIST_CELLS / HIST_SPLIT]; /* hist.c's own: see hist_move */
 };
 
 /* Count one value. */
@@ -34,11 +36,27 @@ void hist_add(struct hist *h, uint64_t v);
 /* Add everything counted in `from` to `to`. */
 void hist_merge(struct hist *to, const struct hist *from);
 
+/* What was counted since `earlier`, which is a copy of the same histogram: takes it away again. min and max become those
+ * of the cells that are left: as precise as a percentile, and never outside of what they were. Not with a hist_move between
+ * the two. */
+void hist_since(struct hist *h, const struct hist *earlier);
+
+/* All values so far grow by `by`: they are differences to something that turned out to be smaller. Costs a walk over all
+ * cells. What comes out of cells that were moved, once or a million times, is right within 1/16 and may be too
+ * small as well; n, min, max and the mean remain exact. */
+void hist_move(struct hist *h, uint64_t by);
+
 /* The value that a share q of all values does not exceed: 0.5 is the median, 0.99 the 99th percentile. Never too
- * small, and too large by 1/64 at most; exact for q <= 0 (min), q >= 1 (max) and values below 128. 0 when empty. */
+ * small, and too large by 1/64 at most (but see hist_move); exact for q <= 0 (min), q >= 1 (max) and values below 128.
+ * 0 when empty. */
 uint64_t hist_quantile(const struct hist *h, double q);
 
 /* The arithmetic mean; 0 when empty. */
 double hist_mean(const struct hist *h);
+
+/* For those who draw: the cell that a value falls into, and the least and the greatest value of a cell. */
+size_t hist_cell_of(uint64_t v);
+uint64_t hist_cell_min(size_t cell);
+uint64_t hist_cell_max(size_t cell);
 
 #endif

@@ -126,7 +126,7 @@ static void open_station(struct reactor *r, unsigned i, void *arg)
 		net_fail(&e, "receive", "UDP socket");
 		crew_fail(crew, 1, &e);
 	}
-	part->udp.may_exceed = crew->what->answer_may_exceed;
+	part->udp.batch.may_exceed = crew->what->answer_may_exceed;
 	(void)i;
 }
 

@@ -7,7 +7,8 @@
  *	   0 +---------------
  *	     1K          1M
  *	        x label
- */
+ *
+ * and then the next chart, if there are several. */
 #include "svg.h"
 #include "cdefs.h"
 
@@ -23,6 +24,7 @@ enum {
 	LINE = 20, /* height of a line of text */
 	TITLE = 30,
 	GAP = 8,            /* between an axis and its labels */
+	Y_TICKS = 9,
 	LEGEND_SAMPLE = 26, /* the piece of line before a label in the legend */
 	POINTS_MARKED = 64, /* a series with more points than this is a line without marks */
 };
@@ -46,6 +48,7 @@ struct picture {
 	FILE *out;
 	const struct chart *c;
 	struct chart_axis x, y;
+	double head; /* where this chart begins in the document */
 	double left, right, top, bottom;
 	size_t legend_per_row;
 };
@@ -67,11 +70,18 @@ static double legend_column_width(const struct chart *c)
 	return LEGEND_SAMPLE + (double)chart_label_columns(c) * LETTER + MARGIN;
 }
 
-static struct picture lay_out(FILE *out, const struct chart *c)
+/* How much is needed left of the plot. */
+static double left_of_plot(const struct chart *c)
 {
-	struct picture p = { .out = out, .c = c, .y = chart_y_axis(c, 9) };
+	struct chart_axis y = chart_y_axis(c, Y_TICKS);
 
-	p.left = MARGIN + GAP + (double)chart_tick_columns(&p.y) * LETTER + (c->y_label != NULL ? LINE : 0);
+	return MARGIN + GAP + (double)chart_tick_columns(&y) * LETTER + (c->y_label != NULL ? LINE : 0);
+}
+
+static struct picture lay_out(FILE *out, const struct chart *c, double head, double left)
+{
+	struct picture p = { .out = out, .c = c, .y = chart_y_axis(c, Y_TICKS), .head = head, .left = left };
+
 	p.right = WIDTH - MARGIN;
 	p.x = chart_x_axis(c, (size_t)(p.right - p.left) / LETTER);
 
@@ -79,9 +89,15 @@ static struct picture lay_out(FILE *out, const struct chart *c)
 	if (p.legend_per_row == 0)
 		p.legend_per_row = 1;
 	size_t legend_rows = (c->n_series + p.legend_per_row - 1) / p.legend_per_row;
-	p.top = MARGIN + (c->title != NULL ? TITLE : 0) + (double)legend_rows * LINE;
+	p.top = head + MARGIN + (c->title != NULL ? TITLE : 0) + (double)legend_rows * LINE;
 	p.bottom = p.top + PLOT_HEIGHT;
 	return p;
+}
+
+/* Where the next chart begins. */
+static double foot_of(const struct picture *p)
+{
+	return p->bottom + LINE + GAP + (p->c->x_label != NULL ? LINE : 0) + GAP;
 }
 
 /* ---- Text. ---- */
@@ -134,29 +150,37 @@ static void write_colours(FILE *out, bool dark)
 	}
 }
 
-static void open_document(const struct picture *p)
+static bool has_band(const struct chart *c)
 {
-	double height = p->bottom + LINE + GAP + (p->c->x_label != NULL ? LINE : 0) + GAP;
+	for (size_t s = 0; s < c->n_series; s++)
+		if (c->series[s].y_low != NULL)
+			return true;
+	return false;
+}
 
-	fprintf(p->out,
+static void open_document(FILE *out, const char *title, double height, bool with_bands)
+{
+	fprintf(out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%.0f\" "
 		"viewBox=\"0 0 %d %.0f\">\n",
 		WIDTH, height, WIDTH, height);
-	if (p->c->title != NULL) {
-		fputs("<title>", p->out);
-		write_escaped(p->out, p->c->title);
-		fputs("</title>\n", p->out);
+	if (title != NULL) {
+		fputs("<title>", out);
+		write_escaped(out, title);
+		fputs("</title>\n", out);
 	}
 	fputs("<style>\n"
 	      "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
 	      "text.title{font-size:16px;font-weight:600}\n"
 	      "path.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
 	      "path.dashed{stroke-dasharray:6 5}\n",
-	      p->out);
-	write_colours(p->out, false);
-	fputs("@media (prefers-color-scheme:dark){\n", p->out);
-	write_colours(p->out, true);
-	fprintf(p->out, "}\n</style>\n<rect class=\"back\" width=\"%d\" height=\"%.0f\" rx=\"6\"/>\n", WIDTH, height);
+	      out);
+	if (with_bands)
+		fputs("path.band{fill-opacity:.18;stroke-opacity:.35}\n", out);
+	write_colours(out, false);
+	fputs("@media (prefers-color-scheme:dark){\n", out);
+	write_colours(out, true);
+	fprintf(out, "}\n</style>\n<rect class=\"back\" width=\"%d\" height=\"%.0f\" rx=\"6\"/>\n", WIDTH, height);
 }
 
 static void draw_rule(const struct picture *p, const char *class, double x1, double y1, double x2, double y2)
@@ -206,22 +230,37 @@ static void open_line(const struct picture *p, size_t s)
 	fprintf(p->out, "<path class=\"line%s s%zu\" d=\"", p->c->series[s].dashed ? " dashed" : "", s % N_LOOKS);
 }
 
+static bool is_band(const struct picture *p, size_t s)
+{
+	return p->c->series[s].y_low != NULL;
+}
+
 static bool has_marks(const struct picture *p, size_t s)
 {
-	return p->c->series[s].n <= POINTS_MARKED;
+	return p->c->series[s].n <= POINTS_MARKED && !is_band(p, s);
+}
+
+static void draw_legend_sample(const struct picture *p, size_t s, double x, double y)
+{
+	if (is_band(p, s)) {
+		fprintf(p->out, "<path class=\"band s%zu\" d=\"M%.1f,%.1fh%dv10h-%dz\"/>\n", s % N_LOOKS, x, y - 5,
+			LEGEND_SAMPLE, LEGEND_SAMPLE);
+		return;
+	}
+	open_line(p, s);
+	fprintf(p->out, "M%.1f,%.1fh%d\"/>\n", x, y, LEGEND_SAMPLE);
+	if (has_marks(p, s))
+		draw_mark(p, s, x + LEGEND_SAMPLE / 2, y);
 }
 
 static void draw_legend(const struct picture *p)
 {
-	double y = MARGIN + (p->c->title != NULL ? TITLE : 0);
+	double y = p->head + MARGIN + (p->c->title != NULL ? TITLE : 0);
 
 	for (size_t s = 0; s < p->c->n_series; s++) {
 		double x = p->left + (double)(s % p->legend_per_row) * legend_column_width(p->c);
 		double row = y + (double)(s / p->legend_per_row) * LINE;
-		open_line(p, s);
-		fprintf(p->out, "M%.1f,%.1fh%d\"/>\n", x, row, LEGEND_SAMPLE);
-		if (has_marks(p, s))
-			draw_mark(p, s, x + LEGEND_SAMPLE / 2, row);
+		draw_legend_sample(p, s, x, row);
 		write_text(p, x + LEGEND_SAMPLE + GAP, row + 4, "", p->c->series[s].label);
 	}
 }
@@ -244,6 +283,34 @@ static void draw_line(const struct picture *p, size_t s)
 	fputs("\"/>\n", p->out);
 }
 
+/* There along the one edge, back along the other. Between two gaps one point is enough: a line from edge to edge. */
+static void draw_band_piece(const struct picture *p, const struct chart_series *series, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		fprintf(p->out, "%s%.1f,%.1f", i > from ? "L" : "M", place_x(p, series->x[i]), place_y(p, series->y[i]));
+	for (size_t i = to; i-- > from;)
+		fprintf(p->out, "L%.1f,%.1f", place_x(p, series->x[i]), place_y(p, series->y_low[i]));
+	fputs("z", p->out);
+}
+
+static void draw_band(const struct picture *p, size_t s)
+{
+	const struct chart_series *series = &p->c->series[s];
+	size_t i = 0;
+
+	fprintf(p->out, "<path class=\"band s%zu\" d=\"", s % N_LOOKS);
+	while (i < series->n) {
+		size_t from = i;
+		while (i < series->n && !chart_is_gap(p->c, series, i))
+			i++;
+		if (i > from)
+			draw_band_piece(p, series, from, i);
+		else
+			i++; /* a gap */
+	}
+	fputs("\"/>\n", p->out);
+}
+
 static void draw_marks(const struct picture *p, size_t s)
 {
 	const struct chart_series *series = &p->c->series[s];
@@ -255,22 +322,55 @@ static void draw_marks(const struct picture *p, size_t s)
 	}
 }
 
+static void draw_series(const struct picture *p)
+{
+	for (size_t s = p->c->n_series; s-- > 0;)
+		if (is_band(p, s))
+			draw_band(p, s);
+	/* The first series is drawn last, on top: it is the one the chart is about. Bands lie below all lines. */
+	for (size_t s = p->c->n_series; s-- > 0;) {
+		if (!is_band(p, s))
+			draw_line(p, s);
+		if (has_marks(p, s))
+			draw_marks(p, s);
+	}
+}
+
+static void draw_chart(const struct picture *p)
+{
+	write_text(p, p->left, p->head + MARGIN + 6, " class=\"title\"", p->c->title);
+	draw_y_axis(p);
+	draw_x_axis(p);
+	draw_legend(p);
+	draw_series(p);
+	if (p->x.empty)
+		write_text(p, (p->left + p->right) / 2, (p->top + p->bottom) / 2, " text-anchor=\"middle\"", "no data");
+}
+
+void svg_charts(FILE *out, const struct chart *const charts[], size_t n)
+{
+	double left = 0, height = 0;
+	bool with_bands = false;
+
+	for (size_t i = 0; i < n; i++) {
+		left = fmax(left, left_of_plot(charts[i]));
+		with_bands = with_bands || has_band(charts[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct picture p = lay_out(out, charts[i], height, left);
+		height = foot_of(&p);
+	}
+	open_document(out, charts[0]->title, height, with_bands);
+	double head = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct picture p = lay_out(out, charts[i], head, left);
+		draw_chart(&p);
+		head = foot_of(&p);
+	}
+	fputs("</svg>\n", out);
+}
+
 void svg_chart(FILE *out, const struct chart *c)
 {
-	struct picture p = lay_out(out, c);
-
-	open_document(&p);
-	write_text(&p, p.left, MARGIN + 6, " class=\"title\"", c->title);
-	draw_y_axis(&p);
-	draw_x_axis(&p);
-	draw_legend(&p);
-	/* The first series is drawn last, on top: it is the one the chart is about. */
-	for (size_t s = c->n_series; s-- > 0;) {
-		draw_line(&p, s);
-		if (has_marks(&p, s))
-			draw_marks(&p, s);
-	}
-	if (p.x.empty)
-		write_text(&p, (p.left + p.right) / 2, (p.top + p.bottom) / 2, " text-anchor=\"middle\"", "no data");
-	fputs("</svg>\n", out);
+	svg_charts(out, &c, 1);
 }

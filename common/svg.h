@@ -1,4 +1,4 @@
-/* svg.h - a line chart as one self-contained SVG file: no script, no font, no other file. Layer 1.
+/* svg.h - line charts as one self-contained SVG file: no script, no font, no other file. Layer 1.
  *
  * It brings its own background, light or dark as the viewer prefers, and tells series apart by colours that the
  * colour-blind can distinguish and by the shape of the points. The same chart gives the same bytes on every run, so
@@ -14,5 +14,8 @@
  * the chart is escaped, never interpreted. A chart without any point says "no data". Output errors stay with the
  * stream: check ferror(3). LIMIT: text that is not valid UTF-8 makes a file that viewers refuse. */
 void svg_chart(FILE *out, const struct chart *c);
+
+/* The same with several charts (at least one) under each other in one document, their y axes one below the other. */
+void svg_charts(FILE *out, const struct chart *const charts[], size_t n);
 
 #endif

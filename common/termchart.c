@@ -142,14 +142,17 @@ static void put_line(struct picture *p, struct dot from, struct dot to)
 	}
 }
 
-static void put_series(struct picture *p, size_t s)
+/* A series, or one edge of it. */
+static void put_curve(struct picture *p, size_t s, const double *y)
 {
 	const struct chart_series *series = &p->c->series[s];
 	struct dot last = { .is_gap = true };
 	int next_mark = 0;
 
 	for (size_t i = 0; i < series->n; i++) {
-		struct dot here = dot_at(p, series->x[i], series->y[i]);
+		struct dot here = { .is_gap = true };
+		if (!chart_is_gap(p->c, series, i))
+			here = dot_at(p, series->x[i], y[i]);
 		if (!here.is_gap && !series->dashed)
 			put_line(p, last.is_gap ? here : last, here);
 
@@ -161,6 +164,14 @@ static void put_series(struct picture *p, size_t s)
 		}
 		last = here;
 	}
+}
+
+/* Of a band the two edges: filling it would hide what lies in it. */
+static void put_series(struct picture *p, size_t s)
+{
+	put_curve(p, s, p->c->series[s].y);
+	if (p->c->series[s].y_low != NULL)
+		put_curve(p, s, p->c->series[s].y_low);
 }
 
 /* ---- Writing. ---- */

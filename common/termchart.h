@@ -11,7 +11,7 @@
  * character; without, in ASCII.
  *
  * Series are told apart by the marks on their points; where two series meet, the mark of the earlier one wins. A
- * dashed series has no line, only marks. Output errors stay with the stream: check ferror(3). */
+ * dashed series has no line, only marks; of a band both edges are drawn. Output errors stay with the stream: check ferror(3). */
 void termchart_draw(FILE *out, const struct chart *c, unsigned width, unsigned height, bool utf8);
 
 #endif

@@ -171,7 +171,7 @@ static ssize_t answer(struct udp *u, const unsigned char *q, size_t n, unsigned 
 	(void)q;
 	size_t len = n < ANSWER_MAX ? n : ANSWER_MAX;
 	enum dialect dialect = opt.dialect == AUTO ? RFC : (enum dialect)opt.dialect;
-	memcpy(out, pattern_at(dialect, u->answered * (LINE + strlen(shapes[dialect].end))), len);
+	memcpy(out, pattern_at(dialect, u->batch.count.answered * (LINE + strlen(shapes[dialect].end))), len);
 	return (ssize_t)len;
 }
 

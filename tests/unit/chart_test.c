@@ -113,6 +113,26 @@ static void test_gaps(void)
 	CHECK(chart_place(&ax, 4.5) == 0.5);
 }
 
+/* Both edges of a band count, and where one has a gap, the other one does not. */
+static void test_band(void)
+{
+	struct one o = { .chart = { .log_y = true } };
+	const double x[] = { 0, 1, 2, 3, 4 }, high[] = { 1000, 20, 30, NAN, 7 }, low[] = { -1, 2, 10, 0.01, INFINITY };
+	const struct chart *c = chart_of(&o, x, high, COUNT_OF(x));
+	o.series.y_low = low;
+	struct chart_axis ax = chart_x_axis(c, 60), ay = chart_y_axis(c, 6);
+
+	CHECK(ax.lo == 1 && ax.hi == 2);
+	CHECK(ay.lo == 2 && ay.hi == 50);
+	for (size_t i = 0; i < COUNT_OF(x); i++)
+		CHECK_INT(chart_is_gap(c, &o.series, i), i != 1 && i != 2);
+	o.series.y_low = NULL;
+	CHECK(!chart_is_gap(c, &o.series, 0));
+	CHECK(chart_is_gap(c, &o.series, 3));
+	o.chart.log_x = true;
+	CHECK(chart_is_gap(c, &o.series, 0));
+}
+
 static void check_empty(const struct chart *c)
 {
 	struct chart_axis x = chart_x_axis(c, 60), y = chart_y_axis(c, 6);
@@ -247,6 +267,7 @@ int main(void)
 	test_x_ticks();
 	test_y_ticks();
 	test_gaps();
+	test_band();
 	test_no_data();
 	test_rules();
 	test_extremes();

@@ -4,6 +4,7 @@
 #include "hist.h"
 #include "prng.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 static struct hist h; /* 30 KB: too big for some stacks */
@@ -121,6 +122,56 @@ static void test_merge(void)
 	CHECK_INT(memcmp(&h, &both, sizeof(h)), 0); /* the sums are whole numbers below 2^53: exact */
 }
 
+/* What was added after the copy, and nothing else; min and max as good as a cell. */
+static void test_since(void)
+{
+	static struct hist earlier, wanted;
+
+	h = earlier;
+	for (uint64_t i = 0; i < 1000; i++)
+		hist_add(&h, prng_word(8, i) >> 44);
+	earlier = h;
+	for (uint64_t i = 0; i < 500; i++) {
+		uint64_t v = 1000 + (prng_word(9, i) >> 50);
+		hist_add(&h, v);
+		hist_add(&wanted, v);
+	}
+	hist_since(&h, &earlier);
+	CHECK_INT(h.n, 500);
+	CHECK(h.sum == wanted.sum);
+	CHECK_INT(memcmp(h.cells, wanted.cells, sizeof(h.cells)), 0);
+	CHECK(h.min <= wanted.min && wanted.min - h.min <= wanted.min / 64);
+	CHECK(h.max >= wanted.max && h.max - wanted.max <= wanted.max / 64);
+	CHECK_INT(hist_quantile(&h, 0.5), hist_quantile(&wanted, 0.5));
+}
+
+static void test_since_of_nothing(void)
+{
+	static struct hist none;
+
+	h = none;
+	hist_add(&h, 77);
+	hist_add(&h, 70000);
+	hist_since(&h, &none);
+	CHECK_INT(h.min, 77);
+	CHECK_INT(h.max, 70000);
+	struct hist same = h;
+	hist_since(&h, &same);
+	CHECK_INT(memcmp(&h, &none, sizeof(h)), 0);
+}
+
+/* Every cell ends where the next one begins, and its ends fall into it. */
+static void test_cells(void)
+{
+	CHECK_INT(hist_cell_min(0), 0);
+	CHECK(hist_cell_max(HIST_CELLS - 1) == UINT64_MAX);
+	for (size_t i = 0; i < HIST_CELLS; i++) {
+		bool ok = CHECK_INT(hist_cell_of(hist_cell_min(i)), i) && CHECK_INT(hist_cell_of(hist_cell_max(i)), i);
+		if (!ok || (i > 0 && !CHECK_INT(hist_cell_min(i), hist_cell_max(i - 1) + 1)))
+			return;
+	}
+}
+
 static void test_odd_quantiles(void)
 {
 	h = (struct hist){ 0 };
@@ -139,6 +190,9 @@ int main(void)
 	test_order_is_kept();
 	test_against_sorted_array();
 	test_merge();
+	test_since();
+	test_since_of_nothing();
+	test_cells();
 	test_odd_quantiles();
 	return check_done();
 }

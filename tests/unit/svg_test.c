@@ -178,6 +178,69 @@ static void test_many(void)
 	free(svg);
 }
 
+/* A band is an area: there along y, back along y_low. A gap in either edge ends a piece, and a piece may be one point. */
+static void test_band(void)
+{
+	const double high[] = { 10, 10, NAN, 5, 8 }, low[] = { 0, 5, 0, 5, NAN }, middle[] = { 5, 7.5, 4, 5, 4 };
+	const struct chart_series series[] = {
+		{ .label = "middle", .x = x, .y = middle, .n = 5 },
+		{ .label = "bound", .x = x, .y = high, .y_low = low, .n = 5 },
+	};
+	const struct chart c = { .series = series, .n_series = 2 };
+	char *svg = draw(&c);
+
+	check_document(svg);
+	check_has(svg, "path.band{");
+	check_has(svg, "<path class=\"band s1\" "
+		       "d=\"M46.0,44.0L208.5,44.0L208.5,194.0L46.0,344.0zM533.5,194.0L533.5,194.0z\"/>\n");
+	CHECK_INT(count(svg, "<path class=\"band s1\""), 2); /* and one in the legend */
+	CHECK_INT(count(svg, "class=\"mark s1\""), 0);
+	CHECK_INT(count(svg, "class=\"line s1\""), 0);
+	CHECK(strstr(strstr(svg, ">bound</text>"), "band s1") < strstr(strstr(svg, ">bound</text>"), "line s0"));
+	free(svg);
+}
+
+static void test_band_of_gaps(void)
+{
+	const double gaps[] = { NAN, NAN };
+	const struct chart_series series = { .x = x, .y = x, .y_low = gaps, .n = 2 };
+	const struct chart c = { .series = &series, .n_series = 1 };
+	char *svg = draw(&c);
+
+	check_document(svg);
+	check_has(svg, ">no data</text>");
+	check_has(svg, "<path class=\"band s0\" d=\"\"/>");
+	free(svg);
+}
+
+/* Two charts in one document: the second begins where the first ends, and the wider labels of one move both axes. */
+static void test_charts_under_each_other(void)
+{
+	const double thousands[] = { 0, 2500, 5000, 7500, 9000 };
+	const struct chart_series series[] = { { .label = "a", .x = x, .y = thousands, .n = 5 },
+					       { .label = "b", .x = x, .y = x, .n = 5 } };
+	const struct chart first = { .title = "one", .x_label = "x", .series = &series[0], .n_series = 1 };
+	const struct chart second = { .title = "two", .series = &series[1], .n_series = 1 };
+	const struct chart *const both[] = { &first, &second };
+	char *svg = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&svg, &len);
+
+	svg_charts(out, both, 2);
+	fclose(out);
+	check_document(svg);
+	CHECK_INT(count(svg, "<title>"), 1);
+	check_has(svg, "<title>one</title>");
+	check_has(svg, ">two</text>");
+	/* 24 + 30 + 20 above a plot of 300, 56 below it with an x label, 36 without. */
+	check_has(svg, "viewBox=\"0 0 720 840\"");
+	check_has(svg, "<rect class=\"back\" width=\"720\" height=\"840\"");
+	check_has(svg, "M53.0,374.0L696.0,374.0"); /* the x axes */
+	check_has(svg, "M53.0,804.0L696.0,804.0");
+	check_has(svg, "<text x=\"53.0\" y=\"460.0\" class=\"title\">two</text>");
+	free(svg);
+}
+
 int main(void)
 {
 	test_line_and_marks();
@@ -186,5 +249,8 @@ int main(void)
 	test_text_is_escaped();
 	test_size_ticks_and_dashes();
 	test_many();
+	test_band();
+	test_band_of_gaps();
+	test_charts_under_each_other();
 	return check_done();
 }

@@ -187,6 +187,29 @@ static void test_overlap_and_dashes(void)
 	free(picture);
 }
 
+/* A band is two edges with the same mark; what lies in it stays visible. */
+static void test_band(void)
+{
+	const double high[] = { 10, 10, NAN, 10, 10 }, low[] = { 0, 0, 0, NAN, 5 };
+	const struct chart_series series[] = { { .label = "band", .x = x, .y = high, .y_low = low, .n = 5 } };
+	const struct chart c = { .series = series, .n_series = 1 };
+	char *picture = draw(&c, 40, 12, false);
+
+	CHECK_STR(picture, "    o band\n"
+			   "10 +o'''''''o                        o\n"
+			   "   |\n"
+			   "   |\n"
+			   "   |\n"
+			   " 5 +                                 o\n"
+			   "   |\n"
+			   "   |\n"
+			   "   |\n"
+			   " 0 +o.......o\n"
+			   "   ++---+---+---+----+---+---+---+---+\n"
+			   "    0  0.5  1  1.5   2  2.5  3  3.5  4\n");
+	free(picture);
+}
+
 /* Labels may come from a peer: none may move the cursor. */
 static void test_control_characters(void)
 {
@@ -210,6 +233,7 @@ int main(void)
 	test_dense_points();
 	test_clipping();
 	test_overlap_and_dashes();
+	test_band();
 	test_control_characters();
 	return check_done();
 }

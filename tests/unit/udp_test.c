@@ -55,8 +55,8 @@ static void service_start(struct service *s, const char *host, int family, uint3
 static void service_stop(struct service *s)
 {
 	const struct udp *u = &s->u;
-	CHECK_INT(u->received, u->answered + u->silent + u->refused_port + u->refused_group + u->refused_rate +
-				       u->refused_long + u->truncated + u->dropped);
+	CHECK_INT(u->batch.count.received, u->batch.count.answered + u->batch.count.silent + u->batch.count.refused_port + u->batch.count.refused_group + u->batch.count.refused_rate +
+				       u->batch.count.refused_long + u->batch.count.truncated + u->batch.count.dropped);
 	udp_stop(&s->u);
 	udp_stop(&s->u);
 	CHECK_INT(reactor_stats(s->r)->spins, 0);
@@ -68,7 +68,7 @@ static void service_stop(struct service *s)
 static void on_check(struct deferred *d)
 {
 	struct service *s = CONTAINER_OF(d, struct service, check);
-	if (s->u.received >= s->wanted || clk_mono_ns() >= s->deadline_ns)
+	if (s->u.batch.count.received >= s->wanted || clk_mono_ns() >= s->deadline_ns)
 		reactor_stop(s->r);
 	else
 		reactor_defer(s->r, d, on_check);
@@ -81,7 +81,7 @@ static bool serve_until(struct service *s, uint64_t n)
 	s->deadline_ns = clk_mono_ns() + UINT64_C(10) * NS_PER_S;
 	reactor_defer(s->r, &s->check, on_check);
 	CHECK_INT(reactor_run(s->r), 0);
-	return CHECK_INT(s->u.received, n);
+	return CHECK_INT(s->u.batch.count.received, n);
 }
 
 static struct addr literal(const char *host, uint16_t port)
@@ -210,9 +210,9 @@ static void check_echo(const char *host, size_t longest)
 			break;
 		sum += lengths[i];
 	}
-	CHECK_INT(s.u.answered, COUNT_OF(lengths));
-	CHECK_INT(s.u.bytes_in, sum);
-	CHECK_INT(s.u.bytes_out, sum);
+	CHECK_INT(s.u.batch.count.answered, COUNT_OF(lengths));
+	CHECK_INT(s.u.batch.count.bytes_in, sum);
+	CHECK_INT(s.u.batch.count.bytes_out, sum);
 	close(fd);
 	service_stop(&s);
 }
@@ -243,7 +243,7 @@ static void test_many_clients(void)
 				break;
 		close(fds[i]);
 	}
-	CHECK_INT(s.u.answered, (uint64_t)CLIENTS * EACH);
+	CHECK_INT(s.u.batch.count.answered, (uint64_t)CLIENTS * EACH);
 	service_stop(&s);
 }
 
@@ -262,7 +262,7 @@ static void check_source(const char *bind_to, int family, const char *from, cons
 		struct addr to = service_at(&s, asked[i]);
 		is_answered(fd, &to, &i, sizeof(i));
 	}
-	CHECK_INT(s.u.answered, n);
+	CHECK_INT(s.u.batch.count.answered, n);
 	close(fd);
 	service_stop(&s);
 }
@@ -331,7 +331,7 @@ static void test_source_ports(void)
 		ask(fd, &s.bound, "x", 1);
 		serve_until(&s, ++asked);
 		refused += rows[i].refused;
-		if (!CHECK_INT(s.u.refused_port, refused) || !CHECK_INT(s.u.answered, asked - refused))
+		if (!CHECK_INT(s.u.batch.count.refused_port, refused) || !CHECK_INT(s.u.batch.count.answered, asked - refused))
 			fprintf(stderr, "    source port %u\n", rows[i].port);
 		if (rows[i].refused)
 			is_silent(fd);
@@ -353,7 +353,7 @@ static void test_own_port(void)
 		if (fd >= 0) {
 			ask(fd, &s.bound, "x", 1);
 			serve_until(&s, 1);
-			CHECK_INT(s.u.refused_port, 1);
+			CHECK_INT(s.u.batch.count.refused_port, 1);
 			is_silent(fd);
 			close(fd);
 		}
@@ -376,7 +376,7 @@ static void check_group(const char *host, int family, const char *from, const ch
 	ask(fd, &all, "all", 3);
 	ask(fd, &to, "one", 3);
 	serve_until(&s, 2);
-	CHECK_INT(s.u.refused_group, 1);
+	CHECK_INT(s.u.batch.count.refused_group, 1);
 	is_answered(fd, &to, "one", 3);
 	is_silent(fd);
 	close(fd);
@@ -420,10 +420,10 @@ static void check_rate(uint32_t rate, uint32_t rate_means)
 			got += count_answers(fds[i]);
 	}
 	uint64_t refill = (clk_mono_ns() - start_ns) * rate_means / NS_PER_S + 1;
-	CHECK(s.u.answered >= rate_means);
-	CHECK(s.u.answered <= rate_means + refill);
-	CHECK(got <= s.u.answered);
-	CHECK_INT(s.u.refused_rate, QUESTIONS - s.u.answered);
+	CHECK(s.u.batch.count.answered >= rate_means);
+	CHECK(s.u.batch.count.answered <= rate_means + refill);
+	CHECK(got <= s.u.batch.count.answered);
+	CHECK_INT(s.u.batch.count.refused_rate, QUESTIONS - s.u.batch.count.answered);
 	for (uint32_t i = 0; i < rate_means; i++) {
 		ask(other, &s.bound, &i, sizeof(i));
 		if (!serve_until(&s, ++asked) || !is_answered(other, &s.bound, &i, sizeof(i)))
@@ -535,13 +535,13 @@ static void check_length(udp_answer_fn *fn, size_t may_exceed, size_t asked, siz
 	static const char bytes[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 	struct service s;
 	service_start(&s, "127.0.0.1", AF_UNSPEC, 0, fn);
-	s.u.may_exceed = may_exceed;
+	s.u.batch.may_exceed = may_exceed;
 	int fd = client("127.0.0.1");
 	ask(fd, &s.bound, bytes, asked);
 	serve_until(&s, 1);
-	CHECK_INT(s.u.answered, allowed);
-	CHECK_INT(s.u.refused_long, !allowed);
-	CHECK_INT(s.u.bytes_out, allowed ? answered : 0);
+	CHECK_INT(s.u.batch.count.answered, allowed);
+	CHECK_INT(s.u.batch.count.refused_long, !allowed);
+	CHECK_INT(s.u.batch.count.bytes_out, allowed ? answered : 0);
 	if (allowed)
 		is_answered(fd, &s.bound, bytes, answered);
 	else
@@ -574,9 +574,9 @@ static void check_silence(udp_answer_fn *fn)
 	for (int i = 0; i < QUESTIONS; i++)
 		ask(fd, &s.bound, "12345", 5);
 	serve_until(&s, QUESTIONS);
-	CHECK_INT(s.u.silent, QUESTIONS);
-	CHECK_INT(s.u.answered, 0);
-	CHECK_INT(s.u.bytes_in, 5 * QUESTIONS);
+	CHECK_INT(s.u.batch.count.silent, QUESTIONS);
+	CHECK_INT(s.u.batch.count.answered, 0);
+	CHECK_INT(s.u.batch.count.bytes_in, 5 * QUESTIONS);
 	is_silent(fd);
 	close(fd);
 	service_stop(&s);
@@ -604,14 +604,14 @@ static void test_answer_that_cannot_be_sent(void)
 {
 	struct service s;
 	service_start(&s, "127.0.0.1", AF_UNSPEC, 0, too_long_for_ipv4);
-	s.u.may_exceed = UDP_LEN_MAX;
+	s.u.batch.may_exceed = UDP_LEN_MAX;
 	int fd = client("127.0.0.1");
 	for (const char *p = "LaLLbL"; *p != '\0'; p++)
 		ask(fd, &s.bound, p, 1);
 	serve_until(&s, 6);
-	CHECK_INT(s.u.dropped, 4);
-	CHECK_INT(s.u.answered, 2);
-	CHECK_INT(s.u.bytes_out, 2);
+	CHECK_INT(s.u.batch.count.dropped, 4);
+	CHECK_INT(s.u.batch.count.answered, 2);
+	CHECK_INT(s.u.batch.count.bytes_out, 2);
 	is_answered(fd, &s.bound, "a", 1);
 	is_answered(fd, &s.bound, "b", 1);
 	close(fd);
@@ -651,9 +651,9 @@ static void check_gone_clients(const char *host, int level, int option)
 	serve_until(&s, GONE);
 	int fd = client(host);
 	do { /* an error that comes late may be reported in place of sending */
-		dropped = s.u.dropped;
+		dropped = s.u.batch.count.dropped;
 		ask(fd, &s.bound, "still there?", 12);
-	} while (serve_until(&s, ++asked) && s.u.dropped > dropped && asked < 3 * GONE);
+	} while (serve_until(&s, ++asked) && s.u.batch.count.dropped > dropped && asked < 3 * GONE);
 	is_answered(fd, &s.bound, "still there?", 12);
 	check_loop_sleeps(&s);
 	close(fd);
@@ -680,7 +680,7 @@ static void test_no_room_for_the_destination(void)
 	int fd = client("127.0.0.1");
 	ask(fd, &s.bound, "x", 1);
 	serve_until(&s, 1);
-	CHECK_INT(s.u.truncated, 1);
+	CHECK_INT(s.u.batch.count.truncated, 1);
 	is_silent(fd);
 	close(fd);
 	service_stop(&s);
@@ -700,7 +700,7 @@ static int flood_fd;
 /* Each question brings two new ones: there is always more to read. */
 static ssize_t feed(struct udp *u, const unsigned char *q, size_t n, unsigned char *answer)
 {
-	if (u->received < 20000) {
+	if (u->batch.count.received < 20000) {
 		ask(flood_fd, &flooded.bound, q, n);
 		ask(flood_fd, &flooded.bound, q, n);
 	}
@@ -711,7 +711,7 @@ static bool on_turn(struct watch *w, unsigned events)
 {
 	(void)events;
 	struct neighbour *other = CONTAINER_OF(w, struct neighbour, watch);
-	uint64_t waited = other->s->u.received - other->seen;
+	uint64_t waited = other->s->u.batch.count.received - other->seen;
 	other->seen += waited;
 	if (waited > other->longest_wait)
 		other->longest_wait = waited;
@@ -733,7 +733,7 @@ static void test_flood_starves_nobody(void)
 	CHECK_INT(watch_start(&other.watch, s->r, fd, WATCH_READ, on_turn), 0);
 	CHECK_INT(reactor_run(s->r), 0);
 	CHECK_INT(other.turns, 100);
-	CHECK(s->u.received >= 50 * UDP_BATCH);
+	CHECK(s->u.batch.count.received >= 50 * UDP_BATCH);
 	CHECK(other.longest_wait <= 2 * UDP_BATCH); /* last in one round, first in the next, or the other way round */
 	watch_stop(&other.watch);
 	close(fd);

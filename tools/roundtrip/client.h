@@ -1,0 +1,85 @@
+/* client.h - one run of the client.
+ *
+ *	client.c   when: the schedule, and how to wait          talk.c   what: questions out, answers in
+ *
+ * One thread does both. To wait for the next answer and for the time of the next question is one ppoll(2); so no loss
+ * can stop it, and no lock is between sending and receiving.
+ *
+ *	intended:   |     |     |     |     |     |       every --interval, or at random (--poisson)
+ *	sent:       |      |    |         |||             as soon as it can; what was late is in the corrected RTT
+ *
+ * The questions under way are kept in a ring, by number: what the answer says of our own times is not believed, only
+ * compared. */
+#ifndef TCPLAB_ROUNDTRIP_CLIENT_H
+#define TCPLAB_ROUNDTRIP_CLIENT_H
+
+#include "auth.h"
+#include "datagram.h"
+#include "roundtrip.h"
+
+enum { CLIENT_RING = 1 << 15, CLIENT_STAMPS = 1 << 10 };
+
+enum client_mode { MODE_EXTENDED, MODE_PLAIN, MODE_NTP };
+
+struct question {
+	uint64_t number;
+	enum { QUESTION_NONE, QUESTION_SENT, QUESTION_ANSWERED } state;
+	bool awaits_stamps; /* answered, and the stamps of its answer have not come */
+	struct exchange x;
+};
+
+struct client {
+	const struct roundtrip_options *o;
+	int fd;
+	char peer[ADDR_TEXT];
+	enum client_mode mode;
+	struct auth auth; /* the key; no secret */
+	uint64_t session, cookie;
+	size_t len;      /* bytes of a question */
+	uint32_t limit;  /* what the server said of its own; 0: none, or not known */
+	struct ntp ntp;  /* the last answer, for the report */
+	bool has_warned; /* of somebody who refuses */
+
+	uint64_t start_ns; /* monotonic; all times in an exchange count from here */
+	uint64_t next_number;
+	uint64_t
+		next_ns; /* when the next question should be sent, since start_ns; CLK_NEVER: when the answer is there */
+	uint64_t last_sent_ns;
+
+	struct question ring[CLIENT_RING];
+	uint64_t stamped[CLIENT_STAMPS]; /* --where: question of the kernel's Nth sent datagram */
+	uint32_t n_stamped;
+
+	size_t n_in; /* --tcp: bytes of an answer that is not whole yet */
+	unsigned char in[DATAGRAM_MAX], out[DATAGRAM_MAX];
+
+	const struct report_about *about; /* NULL: no reports */
+	struct measure m;
+	struct steer steer;
+};
+
+/* --- talk.c ------------------------------------------------------------------------------------------------------ */
+
+/* Sends the next question, which should have been sent at intended_ns. 0; or -1 with errno when the connection is gone:
+ * what UDP says of nobody listening is counted only. */
+MUST_USE int talk_ask(struct client *c, uint64_t intended_ns);
+
+/* Takes what has come; BLOCKS if flags do not say MSG_DONTWAIT, until SO_RCVTIMEO. How many answers were new; -1 with
+ * errno: EAGAIN nothing has come, EINTR, or the connection is gone (0 bytes by TCP: ECONNRESET). */
+MUST_USE int talk_hear(struct client *c, int flags);
+
+/* Stamps of questions, from the error queue. */
+void talk_take_stamps(struct client *c);
+
+/* Those of the last answers will not come any more. */
+void talk_last_stamps(struct client *c);
+
+/* --- client.c ---------------------------------------------------------------------------------------------------- */
+
+/* Connects; then everything from the first question to the last answer. roundtrip_client_open returns NULL after having
+ * said why. run: 0, or an errno of a connection that is gone. */
+struct client *roundtrip_client_open(const struct roundtrip_options *o);
+MUST_USE int roundtrip_client_run(struct client *c);
+void roundtrip_client_close(struct client *c);
+
+#endif

@@ -1,0 +1,39 @@
+/* report.h - what the chapters of the report share: one struct of figures feeds the text and the JSON, so that they cannot
+ * disagree. Where a figure is not known it is NAN, or the flag beside it is false; nobody prints a 0 for it. */
+#ifndef TCPLAB_ROUNDTRIP_REPORT_H
+#define TCPLAB_ROUNDTRIP_REPORT_H
+
+#include "clockfit.h"
+#include "roundtrip.h"
+
+struct figures {
+	const struct measure *m;
+	uint64_t received;    /* answers that count */
+	struct losses losses;
+	struct clockfit fit, kernel_fit; /* by the programs' stamps, by the kernels' */
+	double rtt_jitter_ns, up_jitter_ns, down_jitter_ns;
+	bool is_absolute;     /* both clocks are synchronised, so one way is a duration, +- one_way_error_ns */
+	uint64_t one_way_error_ns;
+};
+
+struct figures roundtrip_figures(const struct measure *m);
+
+/* report_text.c, report_json.c: the report of the end. */
+void roundtrip_text_total(const struct report_about *a, const struct figures *f);
+void roundtrip_json_total(const struct report_about *a, const struct figures *f);
+
+/* What both use for intervals: a member with a figure, or null. */
+struct json;
+void roundtrip_json_clock(struct json *j, const struct clockfit *fit);
+void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, const struct hist *h);
+
+/* report_text.c: "+12.3 +- 10.1 ms", both with the digits that the bound makes sense of. */
+enum { BOUNDED_TEXT = 96 };
+const char *roundtrip_text_bounded(char out[static BOUNDED_TEXT], int64_t ns, uint64_t bound_ns);
+const char *roundtrip_text_drift(char out[static BOUNDED_TEXT], double ppm, double bound_ppm);
+
+/* report_svg.c, report_csv.c: false when the file could not be written, which has been said. */
+bool roundtrip_svg_write(const struct report_about *a, const struct figures *f);
+bool roundtrip_csv_close(void); /* true if none is open */
+
+#endif

@@ -1,0 +1,423 @@
+/* talk.c - a question out, an answer in: from stamps and bytes to an exchange. */
+#include "client.h"
+
+#include "clock.h"
+#include "diag.h"
+#include "kstamp.h"
+#include "prng.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { NTP_LOOK_BACK = 64 };
+
+static struct question *question_at(struct client *c, uint64_t number)
+{
+	return &c->ring[number % CLIENT_RING];
+}
+
+static uint64_t since_start(const struct client *c)
+{
+	return clk_mono_ns() - c->start_ns;
+}
+
+/* --- out --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t ntp_nonce(const struct client *c, uint64_t number)
+{
+	return prng_word(c->session, number);
+}
+
+/* The course's clients count us; for us each time is the name of its question, too. */
+static int64_t plain_name(struct client *c, uint64_t number, int64_t t1)
+{
+	int64_t us = t1 / NS_PER_US;
+	const struct question *before = number > 0 ? question_at(c, number - 1) : NULL;
+	if (before != NULL && before->number == number - 1 && us <= before->x.t1 / NS_PER_US)
+		us = before->x.t1 / NS_PER_US + 1;
+	return us * NS_PER_US;
+}
+
+static void put_question(struct client *c, struct question *q)
+{
+	const struct roundtrip_options *o = c->o;
+	struct extended x = { .kind = EXTENDED_QUESTION,
+			      .flags = (uint16_t)((o->where ? EXTENDED_WHERE : 0) |
+						  (c->auth.is_on ? EXTENDED_SIGNED : 0)),
+			      .len = (uint32_t)c->len,
+			      .session = c->session,
+			      .number = q->number,
+			      .t1 = q->x.t1,
+			      .cookie = c->cookie };
+	switch (c->mode) {
+	case MODE_EXTENDED:
+		extended_put(c->out, &x);
+		if (c->auth.is_on)
+			auth_sign(&c->auth, c->out, c->len);
+		break;
+	case MODE_PLAIN:
+		plain_put(c->out, (struct plain){ .request_us = q->x.t1 / NS_PER_US });
+		break;
+	case MODE_NTP:
+		ntp_put(c->out, ntp_nonce(c, q->number));
+		break;
+	}
+}
+
+static bool is_about_nobody(int error)
+{
+	return error == ECONNREFUSED;
+}
+
+/* ICMP said that an earlier question met nobody: that is all that UDP ever hears of it (udp(7)). */
+static void count_refusal(struct client *c)
+{
+	c->m.refused++;
+	if (!c->has_warned && c->about != NULL)
+		warnf("%s: nobody listens there (ECONNREFUSED)", c->peer);
+	c->has_warned = true;
+}
+
+static int send_question(struct client *c)
+{
+	ssize_t n;
+	size_t at = 0;
+	do {
+		n = send(c->fd, c->out + at, c->len - at, MSG_NOSIGNAL);
+		if (diag_trace)
+			tracef("send(%d, %zu) = %zd", c->fd, c->len - at, n);
+		if (n < 0 && is_about_nobody(errno) && !c->o->tcp)
+			count_refusal(c); /* of one before; this one is still to be sent */
+		else if (n < 0 && errno != EINTR)
+			return -1;
+		else if (n > 0)
+			at += (size_t)n;
+	} while (at < c->len);
+	return 0;
+}
+
+/* Stamps it and sends it. 0, or -1 with errno. */
+static int ask(struct client *c, struct question *q)
+{
+	q->x.sent_ns = since_start(c);
+	q->x.t1 = clk_real_ns();
+	if (c->mode == MODE_PLAIN)
+		q->x.t1 = plain_name(c, q->number, q->x.t1);
+	put_question(c, q);
+	c->last_sent_ns = q->x.sent_ns;
+	if (send_question(c) < 0)
+		return -1;
+	if (c->o->where)
+		c->stamped[c->n_stamped++ % CLIENT_STAMPS] = q->number;
+	return 0;
+}
+
+int talk_ask(struct client *c, uint64_t intended_ns)
+{
+	struct question *q = question_at(c, c->next_number);
+	*q = (struct question){ .number = c->next_number, .state = QUESTION_SENT, .x.intended_ns = intended_ns };
+	if (ask(c, q) < 0) {
+		q->state = QUESTION_NONE;
+		if (c->o->tcp)
+			return -1;
+		c->m.unsent++;
+		tracef("not sent: %s", errno_name(errno));
+		return 0;
+	}
+	c->next_number++;
+	c->m.sent++;
+	return 0;
+}
+
+/* --- what the kernels say ---------------------------------------------------------------------------------------- */
+
+void talk_take_stamps(struct client *c)
+{
+	struct kstamp_sent stamp;
+	while (kstamp_take(c->fd, &stamp) == 1) {
+		uint64_t number = c->stamped[stamp.number % CLIENT_STAMPS];
+		struct question *q = question_at(c, number);
+		if (c->n_stamped - stamp.number > CLIENT_STAMPS || q->number != number)
+			continue;
+		switch (stamp.event) {
+		case KSTAMP_SCHED:
+			q->x.k1_sched = stamp.ns;
+			break;
+		case KSTAMP_SND:
+			q->x.k1_sent = stamp.ns;
+			break;
+		case KSTAMP_SND_HARDWARE:
+			q->x.h1 = stamp.ns;
+			break;
+		}
+	}
+}
+
+static void add_stages(struct client *c, struct question *q)
+{
+	if (q->awaits_stamps)
+		measure_add_stages(&c->m, &q->x);
+	q->awaits_stamps = false;
+}
+
+/* An answer tells when an earlier one had left. */
+static void take_earlier(struct client *c, const struct extended *a)
+{
+	struct question *q = question_at(c, a->earlier);
+	if (!(a->flags & EXTENDED_EARLIER) || q->number != a->earlier || !q->awaits_stamps)
+		return;
+	q->x.k3_sched = a->k3_sched;
+	q->x.k3_sent = a->k3_sent;
+	q->x.h3 = a->h3;
+	add_stages(c, q);
+}
+
+void talk_last_stamps(struct client *c)
+{
+	talk_take_stamps(c);
+	for (size_t i = 0; i < CLIENT_RING; i++)
+		add_stages(c, &c->ring[i]);
+}
+
+/* --- in ---------------------------------------------------------------------------------------------------------- */
+
+/* How and when a datagram came. */
+struct heard {
+	uint64_t at_ns;
+	int64_t t4;
+	struct kstamp_received kernel;
+};
+
+static bool garbage(struct client *c)
+{
+	c->m.garbage++;
+	return false;
+}
+
+/* The answer to q, with q->x.t2 and t3, is there. True: it is the first one, and in time. */
+static bool answered(struct client *c, struct question *q, const struct heard *h)
+{
+	struct sample s;
+	struct steer_decision d;
+	if (q->state == QUESTION_ANSWERED) {
+		track_see(&c->m.trip, q->number);
+		return false;
+	}
+	q->state = QUESTION_ANSWERED;
+	if (h->at_ns - q->x.sent_ns > c->o->timeout_ns) {
+		c->m.late++;
+		return false;
+	}
+	track_see(&c->m.trip, q->number);
+	q->x.received_ns = h->at_ns;
+	q->x.t4 = h->t4;
+	q->x.k4 = h->kernel.software_ns;
+	q->x.h4 = h->kernel.hardware_ns;
+	measure_add(&c->m, &q->x);
+	q->awaits_stamps = c->o->where;
+	s = sample_of(&q->x);
+	if (c->o->csv_file != NULL)
+		roundtrip_csv_add(q->number, &q->x, &s);
+	if (c->o->steer && steer_add(&c->steer, &s, &d) && c->about != NULL)
+		roundtrip_report_steer(c->about, &d);
+	return true;
+}
+
+static struct question *find(struct client *c, uint64_t number)
+{
+	struct question *q = question_at(c, number);
+	return number < c->next_number && q->number == number && q->state != QUESTION_NONE ? q : NULL;
+}
+
+static void take_uplink(struct client *c, const struct extended *a)
+{
+	struct uplink *up = &c->m.up;
+	/* An answer that was overtaken says what is known already; a server that has forgotten us counts from 0. */
+	if (up->is_known && a->answer < c->m.down.next)
+		return;
+	if (up->is_known && a->up_received < up->received)
+		tracef("the server has forgotten us: it does not know any more what it received");
+	*up = (struct uplink){ .is_known = !up->is_known || a->up_received >= up->received,
+			       .next = a->up_next,
+			       .received = a->up_received,
+			       .duplicated = a->up_duplicated,
+			       .reordered = a->up_reordered };
+}
+
+/* The server wants to see that we are here, now: the question again, with its cookie. What it took until then is no
+ * measurement. */
+static bool take_challenge(struct client *c, const struct extended *a)
+{
+	struct question *q = find(c, a->number);
+	if (q == NULL || q->state != QUESTION_SENT || a->t1 != q->x.t1)
+		return garbage(c);
+	c->cookie = a->cookie;
+	if (ask(c, q) < 0)
+		tracef("not sent: %s", errno_name(errno));
+	q->x.intended_ns = q->x.sent_ns;
+	return false;
+}
+
+static bool hear_extended(struct client *c, const unsigned char *in, size_t n, const struct heard *h)
+{
+	struct extended a;
+	if (!extended_get(in, n, &a) || a.session != c->session ||
+	    (c->auth.is_on && (!(a.flags & EXTENDED_SIGNED) || !auth_verify(&c->auth, in, n))))
+		return garbage(c);
+	if (a.kind == EXTENDED_CHALLENGE && c->auth.is_on)
+		return take_challenge(c, &a);
+	struct question *q = find(c, a.number);
+	if (a.kind != EXTENDED_ANSWER || q == NULL || a.t1 != q->x.t1)
+		return garbage(c);
+	if (c->auth.is_on)
+		c->cookie = a.cookie;
+	c->limit = a.limit;
+	c->m.there = (struct synchronised){ .is_known = a.flags & EXTENDED_SYNC,
+					    .is_synchronised = a.flags & EXTENDED_IN_SYNC,
+					    .error_ns = a.error_ns };
+	take_uplink(c, &a);
+	track_see(&c->m.down, a.answer);
+	take_earlier(c, &a);
+	if (q->state != QUESTION_ANSWERED) {
+		q->x.t2 = a.t2;
+		q->x.t3 = a.t3;
+		q->x.k2 = a.k2;
+		q->x.h2 = a.h2;
+		q->x.resolution_ns = 1;
+	}
+	return answered(c, q, h);
+}
+
+/* Times ascend with the numbers: look from the newest back. */
+static struct question *find_plain(struct client *c, int64_t t1)
+{
+	for (uint64_t n = c->next_number; n > 0 && c->next_number - n < CLIENT_RING; n--) {
+		struct question *q = find(c, n - 1);
+		if (q == NULL || q->x.t1 < t1)
+			return NULL;
+		if (q->x.t1 == t1)
+			return q;
+	}
+	return NULL;
+}
+
+static bool hear_plain(struct client *c, const unsigned char *in, size_t n, const struct heard *h)
+{
+	if (n != PLAIN_LEN)
+		return garbage(c);
+	struct plain p = plain_get(in);
+	int64_t limit_us = INT64_MAX / NS_PER_US;
+	if (p.request_us < 0 || p.request_us > limit_us || p.response_us < -limit_us || p.response_us > limit_us)
+		return garbage(c);
+	struct question *q = find_plain(c, p.request_us * NS_PER_US);
+	if (q == NULL)
+		return garbage(c);
+	if (q->state != QUESTION_ANSWERED) {
+		q->x.t2 = q->x.t3 = p.response_us * NS_PER_US;
+		q->x.resolution_ns = NS_PER_US;
+	}
+	return answered(c, q, h);
+}
+
+static struct question *find_ntp(struct client *c, uint64_t origin)
+{
+	for (uint64_t n = c->next_number; n > 0 && c->next_number - n < NTP_LOOK_BACK; n--)
+		if (ntp_nonce(c, n - 1) == origin)
+			return find(c, n - 1);
+	return NULL;
+}
+
+static bool hear_ntp(struct client *c, const unsigned char *in, size_t n, const struct heard *h)
+{
+	struct ntp answer;
+	const char *wrong = ntp_get(in, n, h->t4, &answer);
+	struct question *q = wrong == NULL || answer.stratum == 0 ? find_ntp(c, answer.origin) : NULL;
+	if (q != NULL && wrong != NULL && c->about != NULL) /* it knows our question, so it is nobody else */
+		warnf("%s: %s%s%s", c->peer, wrong, answer.reference[0] != '\0' ? ": " : "", answer.reference);
+	if (q == NULL || wrong != NULL)
+		return garbage(c);
+	if (q->state != QUESTION_ANSWERED) {
+		c->ntp = answer;
+		q->x.t2 = answer.t2;
+		q->x.t3 = answer.t3;
+		q->x.resolution_ns = answer.precision < 0 && answer.precision > -30 ? NS_PER_S >> -answer.precision : 1;
+	}
+	return answered(c, q, h);
+}
+
+static bool hear_one(struct client *c, const unsigned char *in, size_t n, const struct heard *h)
+{
+	switch (c->mode) {
+	case MODE_PLAIN:
+		return hear_plain(c, in, n, h);
+	case MODE_NTP:
+		return hear_ntp(c, in, n, h);
+	case MODE_EXTENDED:
+		break;
+	}
+	return hear_extended(c, in, n, h);
+}
+
+/* --- by datagram ------------------------------------------------------------------------------------------------- */
+
+/* Our times of an answer: the program's now; and the kernel's, which come with a datagram. */
+static struct heard heard_now(const struct client *c, struct msghdr *m)
+{
+	struct heard h = { .t4 = clk_real_ns() };
+	h.at_ns = since_start(c); /* the later one: an RTT is rather too long than too short */
+	if (m != NULL && c->o->where)
+		h.kernel = kstamp_received(m);
+	return h;
+}
+
+static int hear_datagram(struct client *c, int flags)
+{
+	_Alignas(struct cmsghdr) unsigned char control[KSTAMP_LEN];
+	struct iovec iov = { .iov_base = c->in, .iov_len = sizeof(c->in) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	if (c->o->where) {
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+	}
+	ssize_t n = recvmsg(c->fd, &m, flags);
+	struct heard h = heard_now(c, &m);
+	if (diag_trace)
+		tracef("recvmsg(%d) = %zd", c->fd, n);
+	if (n < 0 && is_about_nobody(errno)) {
+		count_refusal(c);
+		errno = EAGAIN;
+	}
+	if (n < 0)
+		return -1;
+	if (c->o->where)
+		talk_take_stamps(c);
+	return hear_one(c, c->in, (size_t)n, &h);
+}
+
+/* --- by connection ----------------------------------------------------------------------------------------------- */
+
+static int hear_stream(struct client *c, int flags)
+{
+	ssize_t n = recv(c->fd, c->in + c->n_in, sizeof(c->in) - c->n_in, flags);
+	struct heard h = heard_now(c, NULL);
+	if (diag_trace)
+		tracef("recv(%d) = %zd", c->fd, n);
+	if (n == 0)
+		errno = ECONNRESET;
+	if (n <= 0)
+		return -1;
+	int answers = 0;
+	size_t at = 0;
+	c->n_in += (size_t)n;
+	for (; c->n_in - at >= c->len; at += c->len)
+		answers += hear_one(c, c->in + at, c->len, &h);
+	c->n_in -= at;
+	memmove(c->in, c->in + at, c->n_in);
+	return answers;
+}
+
+int talk_hear(struct client *c, int flags)
+{
+	return c->o->tcp ? hear_stream(c, flags) : hear_datagram(c, flags);
+}
