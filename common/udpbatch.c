@@ -96,7 +96,7 @@ static void set_message(struct msghdr *m, struct addr *peer, struct datagram *d,
 		.msg_iov = &d->iov,
 		.msg_iovlen = 1,
 		.msg_control = d->control,
-		.msg_controllen = control_len,
+		.msg_controllen = (socklen_t)control_len, /* POSIX says socklen_t, glibc size_t */
 	};
 }
 

@@ -211,7 +211,7 @@ static bool is_enough(const struct client *c, uint64_t now_ns)
 static bool is_answered(const struct client *c, uint64_t number)
 {
 	const struct question *q = &c->ring[number % CLIENT_RING];
-	return q->number == number && q->state == QUESTION_ANSWERED;
+	return q->number == number && q->state >= QUESTION_ANSWERED;
 }
 
 /* Closed loop: the answer to the last one is there, or will not come. */
@@ -373,9 +373,8 @@ static int negotiate(struct client *c)
 
 /* --- run ---------------------------------------------------------------------------------------------------------- */
 
-int roundtrip_client_run(struct client *c)
+static int run(struct client *c)
 {
-	steer_init(&c->steer, STEER_POLL_NS);
 	int error = negotiate(c);
 	if (error != 0)
 		return error;
@@ -393,7 +392,16 @@ int roundtrip_client_run(struct client *c)
 		sig_let_in(false);
 	if (c->o->where)
 		talk_last_stamps(c);
+	return error;
+}
+
+int roundtrip_client_run(struct client *c)
+{
+	steer_init(&c->steer, STEER_POLL_NS);
+	int error = run(c);
 	c->m.elapsed_ns = now_of(c);
+	if (c->about != NULL && c->o->report_ns > 0)
+		roundtrip_report_interval(c->about, &c->m); /* the rest, so that the intervals are the whole */
 	return error;
 }
 

@@ -23,7 +23,7 @@ enum client_mode { MODE_EXTENDED, MODE_PLAIN, MODE_NTP };
 
 struct question {
 	uint64_t number;
-	enum { QUESTION_NONE, QUESTION_SENT, QUESTION_ANSWERED } state;
+	enum { QUESTION_NONE, QUESTION_SENT, QUESTION_ANSWERED, QUESTION_TOO_LATE } state;
 	bool awaits_stamps; /* answered, and the stamps of its answer have not come */
 	struct exchange x;
 };

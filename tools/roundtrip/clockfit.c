@@ -141,9 +141,10 @@ static void fit_drift(struct clockfit *fit, const struct bands *b)
 	while (!is_possible(slopes_through(b, widen)))
 		widen *= 2;
 	fit->is_straight = widen == 1;
+	/* WHY once more: bands that only just let a line through let a single one through, and its bound would be 0. */
 	if (!fit->is_straight)
-		widen *=
-			2; /* bands that only just let a line through let a single one through, and its bound would be 0 */
+		widen *= 2;
+
 	struct slopes s = slopes_through(b, widen);
 
 	struct line line = line_of(b);

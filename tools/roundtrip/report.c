@@ -30,9 +30,21 @@ static double jitter_of(double sum_ns, uint64_t n)
 	return n > 0 ? sum_ns / (double)n : (double)NAN;
 }
 
+/* No way takes less than nothing, whatever the clocks are off by. */
+static bool can_be(int64_t up_ns, int64_t down_ns, uint64_t error_ns)
+{
+	double shortest_ns = (double)(up_ns < down_ns ? up_ns : down_ns);
+
+	return shortest_ns + (double)error_ns >= 0;
+}
+
 struct figures roundtrip_figures(const struct measure *m)
 {
 	bool here = m->here.is_known && m->here.is_synchronised, there = m->there.is_known && m->there.is_synchronised;
+	uint64_t error_ns;
+	if (__builtin_add_overflow(m->here.error_ns, m->there.error_ns, &error_ns))
+		error_ns = UINT64_MAX;
+	bool is_refuted = here && there && !can_be(m->up_min_ns, m->down_min_ns, error_ns);
 
 	return (struct figures){
 		.m = m,
@@ -43,8 +55,9 @@ struct figures roundtrip_figures(const struct measure *m)
 		.rtt_jitter_ns = jitter_of(m->rtt_jitter_ns, m->n_jitter),
 		.up_jitter_ns = jitter_of(m->up_jitter_ns, m->n_jitter),
 		.down_jitter_ns = jitter_of(m->down_jitter_ns, m->n_jitter),
-		.is_absolute = here && there,
-		.one_way_error_ns = m->here.error_ns + m->there.error_ns,
+		.is_absolute = here && there && !is_refuted,
+		.one_way_error_ns = error_ns,
+		.is_refuted = is_refuted,
 	};
 }
 
@@ -178,12 +191,12 @@ static void compose_live(char line[static LIVE_TEXT], const struct measure *m)
 {
 	struct clockfit fit = clockfit_of(&m->timeline);
 	char text[BOUNDED_TEXT];
-	size_t len = (size_t)snprintf(line, LIVE_TEXT, "%6.1f s  %llu sent, %llu back", (double)m->elapsed_ns / 1e9,
-				      (unsigned long long)m->sent, (unsigned long long)m->rtt.n);
+	size_t len = (size_t)snprintf(line, LIVE_TEXT, "%6.1f s  %llu of %llu  ", (double)m->elapsed_ns / 1e9,
+				      (unsigned long long)m->rtt.n, (unsigned long long)m->sent);
 
 	if (m->rtt.n > 0) {
 		char last[UNITS_TEXT], p50[UNITS_TEXT], p99[UNITS_TEXT];
-		len += (size_t)snprintf(line + len, LIVE_TEXT - len, "  RTT %s (p50 %s, p99 %s)",
+		len += (size_t)snprintf(line + len, LIVE_TEXT - len, "RTT %s, p50 %s, p99 %s",
 					units_duration(last, m->last_rtt_ns),
 					units_duration(p50, hist_quantile(&m->rtt, 0.5)),
 					units_duration(p99, hist_quantile(&m->rtt, 0.99)));
@@ -249,7 +262,7 @@ void roundtrip_report_steer(const struct report_about *a, const struct steer_dec
 	}
 	printf("steer %7.1f s: ", (double)d->at_ns / 1e9);
 	if (d->action == STEER_NONE)
-		printf("no sample better than the one used last: nothing would be done");
+		printf("no better sample than the one used last: nothing would be done");
 	else
 		printf("offset %s (RTT %s): would %s the clock by %+.3f ms",
 		       roundtrip_text_bounded(offset, d->offset_ns, d->rtt_ns / 2), units_duration(rtt, d->rtt_ns),

@@ -8,15 +8,22 @@
 
 struct figures {
 	const struct measure *m;
-	uint64_t received;    /* answers that count */
+	uint64_t received; /* answers that count */
 	struct losses losses;
 	struct clockfit fit, kernel_fit; /* by the programs' stamps, by the kernels' */
 	double rtt_jitter_ns, up_jitter_ns, down_jitter_ns;
-	bool is_absolute;     /* both clocks are synchronised, so one way is a duration, +- one_way_error_ns */
+	bool is_absolute; /* both clocks are synchronised, so one way is a duration, +- one_way_error_ns */
 	uint64_t one_way_error_ns;
+	bool is_refuted; /* they say they are, but then a way would take less than nothing */
 };
 
 struct figures roundtrip_figures(const struct measure *m);
+
+/* Is there anything to say of each way? That a single answer is not above itself is none. */
+static inline bool roundtrip_has_ways(const struct figures *f)
+{
+	return f->m->up_excess.n > (f->is_absolute ? 0 : 1);
+}
 
 /* report_text.c, report_json.c: the report of the end. */
 void roundtrip_text_total(const struct report_about *a, const struct figures *f);

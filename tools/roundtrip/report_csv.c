@@ -46,7 +46,7 @@ static void put_seconds(int64_t ns)
 
 static void put_stamps(const struct exchange *x)
 {
-	const int64_t stamps[] = { x->t1,       x->k1_sched, x->k1_sent, x->k2, x->t2, x->t3, x->k3_sched,
+	const int64_t stamps[] = { x->t1,      x->k1_sched, x->k1_sent, x->k2, x->t2, x->t3, x->k3_sched,
 				   x->k3_sent, x->k4,       x->t4,      x->h1, x->h2, x->h3, x->h4 };
 
 	for (size_t i = 0; i < COUNT_OF(stamps); i++) {

@@ -38,7 +38,9 @@ void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, c
 	static const struct {
 		const char *name;
 		double q;
-	} quantiles[] = { { "min", 0 }, { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p999", 0.999 }, { "max", 1 } };
+	} quantiles[] = {
+		{ "min", 0 }, { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p999", 0.999 }, { "max", 1 }
+	};
 	char key[KEY_LEN];
 
 	for (size_t i = 0; i < COUNT_OF(quantiles); i++) {
@@ -98,17 +100,18 @@ static void put_losses(struct json *j, const struct figures *f)
 	json_u64(j, "unsent", m->unsent);
 }
 
-static void put_way(struct json *j, const char *name, const struct hist *excess, bool is_absolute, int64_t min_ns,
-		    double jitter_ns)
+static void put_way(struct json *j, const char *name, const struct figures *f, const struct hist *excess,
+		    int64_t min_ns, double jitter_ns)
 {
+	bool known = roundtrip_has_ways(f);
 	char key[KEY_LEN];
 
 	snprintf(key, sizeof(key), "%s_min_ns", name);
-	put_i64(j, key, is_absolute && excess->n > 0, min_ns);
+	put_i64(j, key, known && f->is_absolute, min_ns);
 	snprintf(key, sizeof(key), "%s_p50_ns", name);
-	put_u64(j, key, excess->n > 0, hist_quantile(excess, 0.5));
+	put_u64(j, key, known, hist_quantile(excess, 0.5));
 	snprintf(key, sizeof(key), "%s_p99_ns", name);
-	put_u64(j, key, excess->n > 0, hist_quantile(excess, 0.99));
+	put_u64(j, key, known, hist_quantile(excess, 0.99));
 	snprintf(key, sizeof(key), "%s_jitter_ns", name);
 	json_f64(j, key, jitter_ns);
 }
@@ -116,11 +119,12 @@ static void put_way(struct json *j, const char *name, const struct hist *excess,
 static void put_ways(struct json *j, const struct figures *f)
 {
 	const struct measure *m = f->m;
+	bool known = roundtrip_has_ways(f);
 
-	json_str(j, "one_way", m->up_excess.n == 0 ? NULL : f->is_absolute ? "absolute" : "relative");
-	put_u64(j, "one_way_error_ns", f->is_absolute && m->up_excess.n > 0, f->one_way_error_ns);
-	put_way(j, "up", &m->up_excess, f->is_absolute, m->up_min_ns, f->up_jitter_ns);
-	put_way(j, "down", &m->down_excess, f->is_absolute, m->down_min_ns, f->down_jitter_ns);
+	json_str(j, "one_way", !known ? NULL : f->is_absolute ? "absolute" : "relative");
+	put_u64(j, "one_way_error_ns", known && f->is_absolute, f->one_way_error_ns);
+	put_way(j, "up", f, &m->up_excess, m->up_min_ns, f->up_jitter_ns);
+	put_way(j, "down", f, &m->down_excess, m->down_min_ns, f->down_jitter_ns);
 }
 
 static void put_stages(struct json *j, const struct figures *f)

@@ -69,7 +69,8 @@ static struct scale offset_scale(const struct timeline *t)
 		greatest = s->offset_ns > greatest ? s->offset_ns : greatest;
 		widest = fmax(widest, (double)s->rtt_ns / 2);
 	}
-	double span = (double)greatest - (double)least + 2 * widest, size = fmax(fabs((double)least), fabs((double)greatest));
+	double span = (double)greatest - (double)least + 2 * widest,
+	       size = fmax(fabs((double)least), fabs((double)greatest));
 	if (t->n_cells == 0 || size < 50 * span)
 		return scale_for(t->n_cells > 0 ? size + widest : 0);
 	struct scale scale = scale_for(span);
@@ -150,7 +151,8 @@ static void name_clock(struct labels *l, const struct figures *f, const struct s
 	if (f->fit.has_offset)
 		roundtrip_text_bounded(offset, f->fit.offset_ns, f->fit.offset_bound_ns);
 	snprintf(l->offset, LABEL_TEXT, "offset: %s", offset);
-	snprintf(l->line, LABEL_TEXT, "line: %s", roundtrip_text_drift(drift, f->fit.drift_ppm, f->fit.drift_bound_ppm));
+	snprintf(l->line, LABEL_TEXT, "line: %s",
+		 roundtrip_text_drift(drift, f->fit.drift_ppm, f->fit.drift_bound_ppm));
 	int decimals = s->unit_ns < 1e3 ? 6 : s->unit_ns < 1e6 ? 3 : 0;
 	if (s->zero_ns == 0)
 		snprintf(l->clock, LABEL_TEXT, "%s", s->unit);
@@ -173,15 +175,27 @@ static void draw(FILE *out, const struct report_about *a, const struct figures *
 		{ .label = l.shortest, .x = c.x, .y = c.shortest, .n = t->n_cells },
 		{ .label = l.longest, .x = c.x, .y = c.longest, .n = t->n_cells },
 	};
-	const struct chart_series of_clock[] = {
-		{ .label = "where the offset can lie", .x = c.x, .y = c.high, .y_low = c.low, .n = t->n_cells },
-		{ .label = l.offset, .x = c.x, .y = c.offset, .n = t->n_cells },
-		{ .label = l.line, .x = c.x, .y = c.line, .n = t->n_cells, .dashed = true },
+	struct chart_series of_clock[3];
+	size_t n = 0;
+	of_clock[n++] = (struct chart_series){
+		.label = "where the offset can lie", .x = c.x, .y = c.high, .y_low = c.low, .n = t->n_cells
 	};
-	const struct chart above = { .title = l.title, .x_label = l.lost, .y_label = l.rtt, .log_y = is_wide,
-				     .series = of_rtt, .n_series = COUNT_OF(of_rtt) };
-	const struct chart below = { .title = "server's clock minus ours", .x_label = "seconds", .y_label = l.clock,
-				     .series = of_clock, .n_series = f->fit.has_drift ? 3 : 2 };
+	if (f->fit.has_drift)
+		of_clock[n++] = (struct chart_series){
+			.label = l.line, .x = c.x, .y = c.line, .n = t->n_cells, .dashed = true
+		};
+	of_clock[n++] = (struct chart_series){ .label = l.offset, .x = c.x, .y = c.offset, .n = t->n_cells };
+	const struct chart above = { .title = l.title,
+				     .x_label = l.lost,
+				     .y_label = l.rtt,
+				     .log_y = is_wide,
+				     .series = of_rtt,
+				     .n_series = COUNT_OF(of_rtt) };
+	const struct chart below = { .title = "server's clock minus ours",
+				     .x_label = "seconds",
+				     .y_label = l.clock,
+				     .series = of_clock,
+				     .n_series = n };
 	svg_charts(out, (const struct chart *const[]){ &above, &below }, 2);
 }
 

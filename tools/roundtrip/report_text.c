@@ -40,13 +40,19 @@ static int decimals_for(double v)
 	return decimals;
 }
 
+/* What is rounded to 0 has no sign: "-0" would say that it is known to be less. */
+static double unsigned_zero(double v, int decimals)
+{
+	return fabs(v) * pow(10, decimals) < 0.5 ? 0 : v;
+}
+
 /* The digits are those of the bound: what is smaller is noise. */
 const char *roundtrip_text_bounded(char out[static BOUNDED_TEXT], int64_t ns, uint64_t bound_ns)
 {
 	struct unit unit = unit_for(fmax(fabs((double)ns), (double)bound_ns));
 	int decimals = unit.ns > 1 ? decimals_for((double)bound_ns / unit.ns) : 0;
 
-	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f %s", decimals, (double)ns / unit.ns, decimals,
+	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f %s", decimals, unsigned_zero((double)ns / unit.ns, decimals), decimals,
 		 (double)bound_ns / unit.ns, unit.name);
 	return out;
 }
@@ -60,7 +66,7 @@ const char *roundtrip_text_drift(char out[static BOUNDED_TEXT], double ppm, doub
 {
 	int decimals = ppm_decimals(bound_ppm);
 
-	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f ppm", decimals, ppm, decimals, bound_ppm);
+	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f ppm", decimals, unsigned_zero(ppm, decimals), decimals, bound_ppm);
 	return out;
 }
 
@@ -128,8 +134,9 @@ static void print_titles(void)
 static void print_row(const char *label, const struct hist *h, int64_t more_ns, double jitter_ns)
 {
 	double median = (double)hist_quantile(h, 0.5) + (double)more_ns;
-	struct unit unit = unit_for(median);
-	int decimals = unit.ns > 1 ? decimals_for(median / unit.ns) : 0;
+	double typical = median != 0 ? median : (double)h->max;
+	struct unit unit = unit_for(typical);
+	int decimals = unit.ns > 1 ? decimals_for(typical / unit.ns) : 0;
 
 	printf("  %-*s", LABEL, label);
 	for (size_t i = 0; i < QUANTILES; i++)
@@ -137,7 +144,8 @@ static void print_row(const char *label, const struct hist *h, int64_t more_ns, 
 	char jitter[UNITS_TEXT] = "-";
 	if (!isnan(jitter_ns))
 		units_duration(jitter, (uint64_t)jitter_ns);
-	printf("%*.*f %-2s %*s\n", COLUMN, decimals, (hist_mean(h) + (double)more_ns) / unit.ns, unit.name, COLUMN, jitter);
+	printf("%*.*f %-2s %*s\n", COLUMN, decimals, (hist_mean(h) + (double)more_ns) / unit.ns, unit.name, COLUMN,
+	       jitter);
 }
 
 /* The largest relative difference of the quantiles of two histograms. */
@@ -163,8 +171,9 @@ static void print_corrected_note(const struct figures *f)
 	if (most < same)
 		add(&t, "the same within %.1f %%: the questions left when they should", ceil(most * 1000) / 10);
 	else
-		add(&t, "from the times at which the questions should have left: some left late (a late answer, a busy machine), "
-			"and the RTT leaves out what they waited");
+		add(&t,
+		    "from the times at which the questions should have left: some left late (this machine was "
+		    "busy, slow to wake up, or waited for an answer), and the RTT leaves that out");
 	print_paragraph("corrected", &t);
 }
 
@@ -176,7 +185,7 @@ static void print_durations(const struct figures *f)
 	print_row("RTT", &m->rtt, 0, f->rtt_jitter_ns);
 	if (difference(&m->rtt, &m->corrected) >= same)
 		print_row("corrected", &m->corrected, 0, NAN);
-	if (m->up_excess.n == 0)
+	if (!roundtrip_has_ways(f))
 		return;
 	print_row("there", &m->up_excess, f->is_absolute ? m->up_min_ns : 0, f->up_jitter_ns);
 	print_row("back", &m->down_excess, f->is_absolute ? m->down_min_ns : 0, f->down_jitter_ns);
@@ -199,7 +208,7 @@ static void print_one_way_note(const struct figures *f)
 	struct text t = { 0 };
 	char error[UNITS_TEXT];
 
-	if (f->m->up_excess.n == 0)
+	if (!roundtrip_has_ways(f))
 		return;
 	if (f->is_absolute) {
 		add(&t, "both clocks say that they are synchronised: each way is a duration, +- %s",
@@ -207,8 +216,14 @@ static void print_one_way_note(const struct figures *f)
 		if (f->one_way_error_ns > f->m->rtt.min)
 			add(&t, ", which is more than the whole round trip takes");
 	} else {
-		add(&t, "above the shortest one of each way; what the shortest itself took cannot be known without synchronised "
-			"clocks");
+		if (f->is_refuted)
+			add(&t,
+			    "both clocks say that they are synchronised, to %s together, but then a way would take less "
+			    "than nothing: one of them is wrong. So ",
+			    units_duration(error, f->one_way_error_ns));
+		add(&t,
+		    "above the shortest one of each way; what the shortest itself took cannot be known without synchronised "
+		    "clocks");
 	}
 	add_drift_note(&t, f);
 	print_paragraph("there, back", &t);
@@ -226,7 +241,12 @@ static void print_offset(const struct clockfit *fit, const char *label, const ch
 	if (may_be_same)
 		add(&t, "the two may well show the same; the bound is half of the shortest round trip");
 	else
-		add(&t, "the server's is %s; the bound is half of the shortest round trip", fit->offset_ns > 0 ? "ahead" : "behind");
+		add(&t, "the server's is %s; the bound is half of the shortest round trip",
+		    fit->offset_ns > 0 ? "ahead" : "behind");
+	if (fit->has_drift && fabs(fit->drift_ppm) > fit->drift_bound_ppm &&
+	    fabs((double)fit->end_offset_ns - (double)fit->offset_ns) > (double)fit->offset_bound_ns / 10)
+		add(&t, ". That was after %.1f s; at the end, with the drift, %s", (double)fit->at_ns / 1e9,
+		    roundtrip_text_bounded(offset, fit->end_offset_ns, fit->offset_bound_ns));
 	print_paragraph(label, &t);
 }
 
@@ -239,7 +259,8 @@ static void print_drift(const struct clockfit *fit)
 	if (!fit->has_drift)
 		add(&t, "not known: the run was too short");
 	else if (!fit->is_straight)
-		add(&t, "%s, with reserve: not a straight line. A clock was set or steered, or the path changed", drift);
+		add(&t, "%s, with reserve: not a straight line. A clock was set or steered, or the path changed",
+		    drift);
 	else if (fabs(fit->drift_ppm) <= fit->drift_bound_ppm)
 		add(&t, "%s: cannot be told from nothing; a longer run would tell more", drift);
 	else
@@ -276,7 +297,7 @@ static void print_losses(const struct figures *f)
 	if (l->lost > 0 && l->has_directions)
 		add(&t, ": %llu on the way there, %llu on the way back", ull(l->up), ull(l->down));
 	if (l->lost > 0 && l->has_directions && l->unknown > 0)
-		add(&t, ", %llu nobody knows where: no later answer tells", ull(l->unknown));
+		add(&t, ", %llu nobody knows where", ull(l->unknown));
 	if (l->lost > 0 && !l->has_directions)
 		add(&t, "; on which way, this server cannot tell");
 	print_paragraph("lost", &t);
@@ -301,25 +322,26 @@ static void print_order(const struct figures *f)
 }
 
 /* Only what happened. */
+static void print_mishap(uint64_t n, const char *one, const char *many)
+{
+	struct text t = { 0 };
+
+	if (n == 0)
+		return;
+	add(&t, "%llu %s", ull(n), n == 1 ? one : many);
+	print_paragraph("besides", &t);
+}
+
 static void print_mishaps(const struct measure *m)
 {
-	const struct {
-		uint64_t n;
-		const char *what;
-	} mishaps[] = {
-		{ m->late, "answers came after --timeout: their questions count as lost" },
-		{ m->garbage, "datagrams were no answer to a question of ours" },
-		{ m->refused, "times the host said that nobody listens there (ICMP)" },
-		{ m->unsent, "questions were not sent: the kernel did not take them" },
-	};
-
-	for (size_t i = 0; i < COUNT_OF(mishaps); i++) {
-		struct text t = { 0 };
-		if (mishaps[i].n == 0)
-			continue;
-		add(&t, "%llu %s", ull(mishaps[i].n), mishaps[i].what);
-		print_paragraph("besides", &t);
-	}
+	print_mishap(m->late, "answer came after --timeout: its question counts as lost",
+		     "answers came after --timeout: their questions count as lost");
+	print_mishap(m->garbage, "datagram was no answer to a question of ours",
+		     "datagrams were no answer to a question of ours");
+	print_mishap(m->refused, "time the host said that nobody listens there (ICMP)",
+		     "times the host said that nobody listens there (ICMP)");
+	print_mishap(m->unsent, "question was not sent: the kernel did not take it",
+		     "questions were not sent: the kernel did not take them");
 }
 
 /* --- where the time goes ----------------------------------------------------------------------------------------- */
@@ -371,7 +393,8 @@ static void print_stages(const struct figures *f)
 	}
 	units_duration(rtt, hist_quantile(&f->m->rtt, 0.5));
 	if (missing == 0)
-		printf("  %-48s %9s %9s  (of the RTT: %s)\n", "the medians together", "", units_duration(sum, sum_ns), rtt);
+		printf("  %-48s %9s %9s  (of the RTT: %s)\n", "the medians together", "", units_duration(sum, sum_ns),
+		       rtt);
 	else
 		printf("  %zu of the stages have no stamps, so there is no sum; median of the RTT: %s\n", missing, rtt);
 }
@@ -382,8 +405,10 @@ static void print_head(const struct report_about *a, const struct figures *f)
 {
 	char elapsed[UNITS_TEXT];
 
-	printf("roundtrip to %s (%s, %s): %llu questions of %llu bytes in %s", a->peer, a->transport, a->wire,
-	       ull(f->m->sent), ull(a->len), units_duration(elapsed, f->m->elapsed_ns));
+	printf("roundtrip to %s (%s, %s): %llu question%s of %llu bytes", a->peer, a->transport, a->wire,
+	       ull(f->m->sent), f->m->sent == 1 ? "" : "s", ull(a->len));
+	if (f->m->elapsed_ns > 0)
+		printf(" in %s", units_duration(elapsed, f->m->elapsed_ns));
 }
 
 void roundtrip_text_total(const struct report_about *a, const struct figures *f)

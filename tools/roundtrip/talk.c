@@ -97,6 +97,19 @@ static int send_question(struct client *c)
 	return 0;
 }
 
+/* All stamps of an exchange that will ever be there are there. */
+static void add_stages(struct client *c, struct question *q)
+{
+	if (!q->awaits_stamps)
+		return;
+	q->awaits_stamps = false;
+	measure_add_stages(&c->m, &q->x);
+	if (c->o->csv_file != NULL) {
+		struct sample s = sample_of(&q->x);
+		roundtrip_csv_add(q->number, &q->x, &s);
+	}
+}
+
 /* Stamps it and sends it. 0, or -1 with errno. */
 static int ask(struct client *c, struct question *q)
 {
@@ -116,6 +129,7 @@ static int ask(struct client *c, struct question *q)
 int talk_ask(struct client *c, uint64_t intended_ns)
 {
 	struct question *q = question_at(c, c->next_number);
+	add_stages(c, q); /* of the one whose place this is going to be */
 	*q = (struct question){ .number = c->next_number, .state = QUESTION_SENT, .x.intended_ns = intended_ns };
 	if (ask(c, q) < 0) {
 		q->state = QUESTION_NONE;
@@ -152,13 +166,6 @@ void talk_take_stamps(struct client *c)
 			break;
 		}
 	}
-}
-
-static void add_stages(struct client *c, struct question *q)
-{
-	if (q->awaits_stamps)
-		measure_add_stages(&c->m, &q->x);
-	q->awaits_stamps = false;
 }
 
 /* An answer tells when an earlier one had left. */
@@ -200,15 +207,16 @@ static bool answered(struct client *c, struct question *q, const struct heard *h
 {
 	struct sample s;
 	struct steer_decision d;
-	if (q->state == QUESTION_ANSWERED) {
+	if (q->state == QUESTION_ANSWERED)
 		track_see(&c->m.trip, q->number);
+	if (q->state != QUESTION_SENT)
 		return false;
-	}
-	q->state = QUESTION_ANSWERED;
 	if (h->at_ns - q->x.sent_ns > c->o->timeout_ns) {
+		q->state = QUESTION_TOO_LATE;
 		c->m.late++;
 		return false;
 	}
+	q->state = QUESTION_ANSWERED;
 	track_see(&c->m.trip, q->number);
 	q->x.received_ns = h->at_ns;
 	q->x.t4 = h->t4;
@@ -217,7 +225,7 @@ static bool answered(struct client *c, struct question *q, const struct heard *h
 	measure_add(&c->m, &q->x);
 	q->awaits_stamps = c->o->where;
 	s = sample_of(&q->x);
-	if (c->o->csv_file != NULL)
+	if (c->o->csv_file != NULL && !c->o->where)
 		roundtrip_csv_add(q->number, &q->x, &s);
 	if (c->o->steer && steer_add(&c->steer, &s, &d) && c->about != NULL)
 		roundtrip_report_steer(c->about, &d);
@@ -279,7 +287,7 @@ static bool hear_extended(struct client *c, const unsigned char *in, size_t n, c
 	take_uplink(c, &a);
 	track_see(&c->m.down, a.answer);
 	take_earlier(c, &a);
-	if (q->state != QUESTION_ANSWERED) {
+	if (q->state == QUESTION_SENT) {
 		q->x.t2 = a.t2;
 		q->x.t3 = a.t3;
 		q->x.k2 = a.k2;
@@ -313,7 +321,7 @@ static bool hear_plain(struct client *c, const unsigned char *in, size_t n, cons
 	struct question *q = find_plain(c, p.request_us * NS_PER_US);
 	if (q == NULL)
 		return garbage(c);
-	if (q->state != QUESTION_ANSWERED) {
+	if (q->state == QUESTION_SENT) {
 		q->x.t2 = q->x.t3 = p.response_us * NS_PER_US;
 		q->x.resolution_ns = NS_PER_US;
 	}
@@ -337,7 +345,7 @@ static bool hear_ntp(struct client *c, const unsigned char *in, size_t n, const 
 		warnf("%s: %s%s%s", c->peer, wrong, answer.reference[0] != '\0' ? ": " : "", answer.reference);
 	if (q == NULL || wrong != NULL)
 		return garbage(c);
-	if (q->state != QUESTION_ANSWERED) {
+	if (q->state == QUESTION_SENT) {
 		c->ntp = answer;
 		q->x.t2 = answer.t2;
 		q->x.t3 = answer.t3;
