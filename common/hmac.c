@@ -4,13 +4,13 @@
  *
  *	begin --> state --block--> state --block--> ... --the rest, 0x80, zeros, length--> state = digest
  *
- * HMAC hashes twice, because a plain hash of key and message can be continued by somebody who has only the digest: it is the
- * state, and the message goes on (RFC 2104 6).
+ * HMAC hashes twice, because a plain hash of key and message can be continued by somebody who has only the digest: it
+ * is the state, and from there the message goes on ("length extension").
  *
  *	inner = SHA-256(key ^ 0x36..., message)      code = SHA-256(key ^ 0x5c..., inner)
  *
- * How long all this takes depends on lengths alone: no bit of a key or a message decides where a branch goes or where a table is
- * read.
+ * How long all this takes depends on lengths alone: no bit of a key or a message decides where a branch goes or where
+ * a table is read.
  *
  * LIMIT: plain C, one block after the other; a processor's own SHA instructions are several times as fast. */
 #include "hmac.h"
@@ -33,7 +33,7 @@ static const uint32_t round_constants[ROUNDS] = {
 	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-/* --- SHA-256 ------------------------------------------------------------------------------------------------------- */
+/* --- SHA-256 ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t rotate_right(uint32_t x, unsigned n)
 {
@@ -119,7 +119,7 @@ void sha256_end(struct sha256 *s, unsigned char out[static SHA256_LEN])
 		be32_put(out + 4 * i, s->state[i]);
 }
 
-/* --- HMAC ---------------------------------------------------------------------------------------------------------- */
+/* --- HMAC --------------------------------------------------------------------------------------------------------- */
 
 static void begin_with_pad(struct sha256 *s, const unsigned char key[static SHA256_BLOCK], unsigned char pad)
 {

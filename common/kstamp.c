@@ -1,7 +1,7 @@
 /* kstamp.c - see kstamp.h.
  *
- * SO_TIMESTAMPING is a word of flags, of two kinds: who makes stamps (RX_..., TX_...) and what of it is handed out (SOFTWARE,
- * RAW_HARDWARE, OPT_...). A control message of the same name asks for the first kind, for one datagram.
+ * SO_TIMESTAMPING is a word of flags, of two kinds: who makes stamps (RX_..., TX_...) and what of it is handed out
+ * (SOFTWARE, RAW_HARDWARE, OPT_...). A control message of the same name asks for the first kind, for one datagram.
  *
  *	OPT_ID       a stamp of a sent datagram carries its number
  *	OPT_TSONLY   and not the datagram itself, which takes no memory, and no right (sysctl net.core.tstamp_allow_data)
@@ -9,8 +9,8 @@
  *
  * A stamp comes as three timespecs: by the system's clock, an obsolete one, and by the card's clock.
  *
- * LIMIT: made for a 64-bit system. On a 32-bit one it depends on the libc's time_t which of the two layouts of SO_TIMESTAMPING comes;
- * both are the libc's own timespec, but that was never tried. */
+ * LIMIT: made for a 64-bit system. On a 32-bit one it depends on the libc's time_t which of the two layouts of
+ * SO_TIMESTAMPING comes; both are the libc's own timespec, but that was never tried. */
 #include "kstamp.h"
 
 #include <assert.h>
@@ -22,13 +22,13 @@
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 
-/* A message of the error queue: the stamp, the extended error with the offender's address, and what else the socket was made to
- * tell (pktinfo.h, for instance). */
+/* A message of the error queue: the stamp, the extended error with the offender's address, and what else the socket
+ * was made to tell (pktinfo.h, for instance). */
 enum { ERROR_LEN = 512 };
 
 enum { SOFTWARE_STAMP = 0, HARDWARE_STAMP = 2 };
 
-/* --- asking -------------------------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
 static uint32_t flags_of_sent(unsigned what)
 {
@@ -65,7 +65,7 @@ void kstamp_ask_one(struct msghdr *m, unsigned what)
 	m->msg_controllen += KSTAMP_ASK_LEN;
 }
 
-/* --- what came ----------------------------------------------------------------------------------------------------- */
+/* --- what came ---------------------------------------------------------------------------------------------------- */
 
 /* Copies the n bytes of a control message. False: it is another one, or it was cut off (MSG_CTRUNC). */
 static bool get(const struct cmsghdr *c, int level, int type, void *out, size_t n)

@@ -4,10 +4,11 @@
  *	   |             |                  |                     |                     |
  *	program --> queue discipline --> driver --> ... wire --> driver --> socket --> program
  *
- * All software stamps are CLOCK_REALTIME, ns since 1970, so they compare with clk_real_ns of the same host. The stamps of a
- * received datagram come with it, as a control message. Those of a sent one come later, in the socket's error queue, and tell by a
- * number which one they are about: the kernel counts the datagrams for which stamps were asked, from 0 on. While one
- * waits there, poll(2) says POLLERR, whether it was asked to or not. No right is needed. Where the card has a clock of its own and somebody has switched it on (hwstamp_ctl(8)), its stamps come, too; that
+ * All software stamps are CLOCK_REALTIME, ns since 1970, so they compare with clk_real_ns of the same host. The
+ * stamps of a received datagram come with it, as a control message. Those of a sent one come later, in the socket's
+ * error queue, and tell by a number which one they are about: the kernel counts the datagrams for which stamps were
+ * asked, from 0 on. While one waits there, poll(2) says POLLERR, whether it was asked to or not. No right is needed.
+ * Where the card has a clock of its own and somebody has switched it on (hwstamp_ctl(8)), its stamps come, too; that
  * clock is not set by anybody, so only differences between stamps of one card mean something.
  *
  * Source: Documentation/networking/timestamping.rst of the Linux kernel. */
@@ -34,18 +35,19 @@ enum {
 	KSTAMP_ASK_LEN = CMSG_SPACE(sizeof(uint32_t)),
 };
 
-/* From now on; `what` is of enum kstamp_what. Without KSTAMP_SENT the stamps of single datagrams can still be asked for, by
- * kstamp_ask_one. 0, or -1 with errno.
+/* From now on; `what` is of enum kstamp_what. Without KSTAMP_SENT the stamps of single datagrams can still be asked
+ * for, by kstamp_ask_one. 0, or -1 with errno.
  *
- * The first call of a socket begins the count of sent datagrams at 0, a later one goes on with it. A send(2) that failed
- * counts nothing; before Linux 6.9 it might, so that a number was left out. The first datagrams that come after the call may have no
- * stamp: the kernel switches its stamps on a little later, for all sockets at once; and for that reason stamps may come to a
- * socket that has asked for none, so KSTAMP_LEN of room is always needed after this call. */
+ * The first call of a socket begins the count of sent datagrams at 0, a later one goes on with it. A send(2) that
+ * failed counts nothing; before Linux 6.9 it might, so that a number was left out. The first datagrams that come
+ * after the call may have no stamp: the kernel switches its stamps on a little later, for all sockets at once; and
+ * for that reason stamps may come to a socket that has asked for none, so KSTAMP_LEN of room is always needed after
+ * this call. */
 MUST_USE int kstamp_ask(int fd, unsigned what);
 
-/* Asks for SCHED and SND of this one datagram: appends a control message; m->msg_control has KSTAMP_ASK_LEN bytes of room behind
- * m->msg_controllen, which is the sum of the CMSG_SPACEs of those before it, if any (pktinfo.h). `what`: KSTAMP_HARDWARE, or 0.
- * kstamp_ask was called before, with KSTAMP_HARDWARE if it is wanted here. */
+/* Asks for SCHED and SND of this one datagram: appends a control message; m->msg_control has KSTAMP_ASK_LEN bytes of
+ * room behind m->msg_controllen, which is the sum of the CMSG_SPACEs of those before it, if any (pktinfo.h). `what`:
+ * KSTAMP_HARDWARE, or 0. kstamp_ask was called before, with KSTAMP_HARDWARE if it is wanted here. */
 void kstamp_ask_one(struct msghdr *m, unsigned what);
 
 /* What came with a datagram, after recvmsg(2). Zero: no such stamp. */
@@ -60,8 +62,11 @@ struct kstamp_sent {
 	int64_t ns;
 };
 
-/* Takes the next stamp of a sent datagram from the error queue. 1; 0: there is none (now); -1 with errno. What else is in the queue
- * (ICMP errors, which lie there only with IP_RECVERR, ip(7)) is skipped, and gone. Never blocks. */
+/* Takes the next stamp of a sent datagram from the error queue. 1; 0: there is none (now); -1 with errno. What else
+ * is in the queue (ICMP errors, which lie there only with IP_RECVERR, ip(7)) is skipped, and gone. Never blocks.
+ *
+ * Stamps lie in the receive buffer, 832 bytes each: 255 fill the usual one (SO_RCVBUF, socket(7)). Then further stamps
+ * are lost, and it has room for one datagram instead of some 250. Whoever asks for stamps takes them. */
 MUST_USE int kstamp_take(int fd, struct kstamp_sent *out);
 
 /* The same for somebody who has read the error queue himself. False: the message is about something else. */

@@ -1,5 +1,5 @@
-/* hmac_test.c - the vectors of those who made SHA-256 and HMAC; the same digest however the bytes come in pieces; and lengths
- * around the edges of a block. */
+/* hmac_test.c - the vectors of those who made SHA-256 and HMAC; the same digest however the bytes come in pieces; and
+ * lengths around the edges of a block. */
 #include "hmac.h"
 
 #include "check.h"
@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* --- hexadecimal text ---------------------------------------------------------------------------------------------- */
+/* --- hexadecimal text --------------------------------------------------------------------------------------------- */
 
 enum { HEX_TEXT = 2 * SHA256_LEN + 1 };
 
@@ -28,7 +28,7 @@ static const char *sha256_hex(char out[static HEX_TEXT], const void *p, size_t n
 	return hex(out, digest, sizeof(digest));
 }
 
-/* --- SHA-256 ------------------------------------------------------------------------------------------------------- */
+/* --- SHA-256 ------------------------------------------------------------------------------------------------------ */
 
 /* The examples of FIPS 180-2 appendix B, and NIST's of one byte, no byte and 896 bits. */
 static void test_sha256(void)
@@ -88,8 +88,8 @@ static void test_in_pieces(void)
 	}
 }
 
-/* Each length from 0 to 200: the padding takes one byte to 64. The digests, one after the other, are hashed again; the result is
- * that of Python's hashlib. */
+/* Each length from 0 to 200: the padding takes one byte to 64. The digests, one after the other, are hashed again;
+ * the result is that of Python's hashlib. */
 static void test_all_lengths(void)
 {
 	unsigned char message[200], digest[SHA256_LEN];
@@ -110,8 +110,9 @@ static void test_all_lengths(void)
 		  "64ef7c229fce2408b5336b6a542fea0e078c3a87d2da85cb3fc52e2008b65021");
 }
 
-/* The length in bits is written in 64 bits. WHY this way: to hash 2^29 bytes, the first of which it needs more than 32, takes
- * seconds. So a state pretends to have seen them, and the digests are those of a second SHA-256, written for this in Python. */
+/* The length in bits is written in 64 bits. WHY this way: to hash 2^29 bytes, the first of which it needs more than
+ * 32, takes seconds. So a state pretends to have seen them, and the digests are those of a second SHA-256, written
+ * for this in Python. */
 static void test_length_field(void)
 {
 	static const struct {
@@ -144,7 +145,7 @@ static void test_nothing(void)
 	CHECK_STR(hex(text, code, sizeof(code)), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
-/* --- HMAC ---------------------------------------------------------------------------------------------------------- */
+/* --- HMAC --------------------------------------------------------------------------------------------------------- */
 
 struct bytes {
 	unsigned char p[160];
@@ -240,7 +241,7 @@ static void test_key_again(void)
 	CHECK(memcmp(&before, &k, sizeof(k)) == 0);
 }
 
-/* --- comparison ---------------------------------------------------------------------------------------------------- */
+/* --- comparison --------------------------------------------------------------------------------------------------- */
 
 /* Each single bit of each byte counts, and so do two that would cancel out if they were added or XORed. */
 static void test_equal(void)

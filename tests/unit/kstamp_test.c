@@ -1,6 +1,7 @@
-/* kstamp_test.c - the kernel's stamps of datagrams over loopback: in the order of their way, of the datagrams that were asked
- * about and of no others, past what else lies in the error queue; and control messages that are cut off, or of a card that
- * this machine does not have. Each way of sending is tried with IPv4, IPv6, and IPv4 on an IPv6 socket. */
+/* kstamp_test.c - the kernel's stamps of datagrams over loopback: in the order of their way, of the datagrams that
+ * were asked about and of no others, past what else lies in the error queue; and control messages that are cut off,
+ * or of a card that this machine does not have. Each way of sending is tried with IPv4, IPv6, and IPv4 on an IPv6
+ * socket. */
 #include "addr.h"
 #include "clock.h"
 #include "kstamp.h"
@@ -20,7 +21,7 @@
 
 static const uint64_t limit_ns = UINT64_C(10) * NS_PER_S; /* waits for what must come end then, in vain */
 
-/* --- two sockets ---------------------------------------------------------------------------------------------------- */
+/* --- two sockets -------------------------------------------------------------------------------------------------- */
 
 /* The ways to have UDP: the family of the sockets, and the address to which is sent. */
 static const struct way {
@@ -168,7 +169,7 @@ static uint32_t warm_up(const struct pair *p)
 	}
 }
 
-/* --- the way of a datagram ------------------------------------------------------------------------------------------ */
+/* --- the way of a datagram ---------------------------------------------------------------------------------------- */
 
 /* LIMIT: fails if somebody sets the clock between these lines. */
 static void test_order(const struct way *w, bool connected)
@@ -211,7 +212,29 @@ static void test_queue(const struct way *w)
 	close_pair(&p);
 }
 
-/* --- single ones ---------------------------------------------------------------------------------------------------- */
+/* The queue holds stamps and no datagrams. */
+static void test_stamp_only(const struct way *w)
+{
+	alignas(struct cmsghdr) unsigned char control[512];
+	char bytes[16];
+	struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	struct kstamp_sent s;
+	struct pair p;
+	if (!open_pair(&p, w, true))
+		return;
+	CHECK_INT(kstamp_ask(p.from, KSTAMP_SENT), 0);
+	send_one(&p, false);
+	wait_for(p.from, 0);
+	CHECK_INT(recvmsg(p.from, &m, MSG_ERRQUEUE), 0);
+	CHECK(kstamp_sent(&m, &s));
+	CHECK_INT(s.event, KSTAMP_SCHED);
+	close_pair(&p);
+}
+
+/* --- single ones -------------------------------------------------------------------------------------------------- */
 
 /* Only those that were asked about have stamps, and numbers. */
 static void test_ask_one(const struct way *w, bool connected)
@@ -252,8 +275,8 @@ static void test_ask_again(const struct way *w)
 	close_pair(&p);
 }
 
-/* A server: the question's control messages tell the address asked and the time; the answer's say where it leaves from, and
- * that its stamps are wanted. */
+/* A server: the question's control messages tell the address asked and the time; the answer's say where it leaves
+ * from, and that its stamps are wanted. */
 static void test_with_pktinfo(const struct way *w)
 {
 	alignas(struct cmsghdr) unsigned char asked[PKTINFO_LEN + KSTAMP_LEN], answered[PKTINFO_LEN + KSTAMP_ASK_LEN];
@@ -290,7 +313,7 @@ static void test_with_pktinfo(const struct way *w)
 	close_pair(&p);
 }
 
-/* --- other things in the queue -------------------------------------------------------------------------------------- */
+/* --- other things in the queue ------------------------------------------------------------------------------------ */
 
 /* The ICMP error that the last datagram brought back is in the queue when the socket has an error, too (ip(7)). */
 static void wait_for_error(int fd)
@@ -305,7 +328,8 @@ static void wait_for_error(int fd)
 	CHECK_INT(error, ECONNREFUSED);
 }
 
-/* Whoever is connected to somebody else does not hear us: for us his port is closed, and nobody can take it meanwhile. */
+/* Whoever is connected to somebody else does not hear us: for us his port is closed, and nobody can take it
+ * meanwhile. */
 static void test_icmp(const struct way *w, bool connected)
 {
 	struct pair p, deaf;
@@ -358,7 +382,7 @@ static void test_no_socket(void)
 	close(pipe_fds[1]);
 }
 
-/* --- control messages made by hand ---------------------------------------------------------------------------------- */
+/* --- control messages made by hand -------------------------------------------------------------------------------- */
 
 struct control {
 	alignas(struct cmsghdr) unsigned char bytes[512];
@@ -371,7 +395,8 @@ static void begin(struct control *c)
 	c->m.msg_control = c->bytes;
 }
 
-/* Appends a message of which only the first `given` of `len` bytes are there, as the kernel cuts it when room is short. */
+/* Appends a message of which only the first `given` of `len` bytes are there, as the kernel cuts it when room is
+ * short. */
 static void tell_cut(struct control *c, int level, int type, const void *p, size_t len, size_t given)
 {
 	struct cmsghdr h = { 0 };
@@ -479,7 +504,7 @@ static void test_sent_by_hand(void)
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		for (int error_first = 0; error_first < 2; error_first++) {
-			struct kstamp_sent s = { 0 };
+			struct kstamp_sent s = { .ns = 1 };
 			struct control c;
 			begin(&c);
 			if (error_first)
@@ -529,6 +554,7 @@ int main(void)
 			test_icmp(&ways[i], connected);
 		}
 		test_queue(&ways[i]);
+		test_stamp_only(&ways[i]);
 		test_ask_again(&ways[i]);
 		test_with_pktinfo(&ways[i]);
 		test_not_asked(&ways[i]);

@@ -69,7 +69,7 @@ static uint64_t ns_of(const struct timespec *t)
 	return (uint64_t)t->tv_sec * NS_PER_S + (uint64_t)t->tv_nsec;
 }
 
-/* --- clocks --------------------------------------------------------------------------------------------------------- */
+/* --- clocks ------------------------------------------------------------------------------------------------------- */
 
 typedef void costly_fn(clockid_t id);
 
@@ -99,8 +99,9 @@ static double cost_of(costly_fn *fn, clockid_t id)
 	return (double)hist_quantile(&batches, 0.5) / CALLS;
 }
 
-/* The smallest difference between two readings that differ. A fine clock is read again before it has moved twice: there it is
- * what a reading takes. A coarse one moves at each tick of the kernel's timer (1 to 10 ms), so it is watched for a few of them. */
+/* The smallest difference between two readings that differ. A fine clock is read again before it has moved twice:
+ * there it is what a reading takes. A coarse one moves at each tick of the kernel's timer (1 to 10 ms), so it is
+ * watched for a few of them. */
 static uint64_t smallest_step_ns(clockid_t id)
 {
 	enum { STEPS = 1000, READINGS = 100, WATCH_NS = 40 * NS_PER_MS };
@@ -134,8 +135,9 @@ static struct reading measure_clock(clockid_t id)
 	};
 }
 
-/* A reading that costs less than the cheapest system call cannot be one: the kernel lends the program a page with the clock and
- * the code that reads it (vdso(7)). One that costs as much may be one, or a slow clock: nothing is said then. */
+/* A reading that costs less than the cheapest system call cannot be one: the kernel lends the program a page with the
+ * clock and the code that reads it (vdso(7)). One that costs as much may be one, or a slow clock: nothing is said
+ * then. */
 static bool is_user_space(const struct clocks *c, const struct reading *r)
 {
 	return r->cost_ns < c->syscall_ns * 0.8;
@@ -151,7 +153,7 @@ static void measure_clocks(struct clocks *c)
 		c->readings[i] = measure_clock(kinds[i].id);
 }
 
-/* --- sleeps --------------------------------------------------------------------------------------------------------- */
+/* --- sleeps ------------------------------------------------------------------------------------------------------- */
 
 enum { SLEEP_NS = NS_PER_MS, SLEEPS = 100 };
 
@@ -213,15 +215,15 @@ static int measure_late(struct clocks *c, struct net_error *e)
 	return e->op == NULL ? 0 : -1;
 }
 
-/* --- the kernel's clock discipline ---------------------------------------------------------------------------------- */
+/* --- the kernel's clock discipline -------------------------------------------------------------------------------- */
 
 static bool is_synchronised(int state, const struct timex *t)
 {
 	return state >= 0 && state != TIME_ERROR && (t->status & STA_UNSYNC) == 0;
 }
 
-/* What the NTP or PTP program told the kernel last. The kernel adds 500 us to the error each second from then on, and at 16 s it
- * says that the clock is not synchronised (kernel/time/ntp.c, second_overflow). */
+/* What the NTP or PTP program told the kernel last. The kernel adds 500 us to the error each second from then on, and
+ * at 16 s it says that the clock is not synchronised (kernel/time/ntp.c, second_overflow). */
 struct synchronised clocks_synchronised(void)
 {
 	struct timex t = { .modes = 0 }; /* only reads, which needs no right */
@@ -269,7 +271,7 @@ static const struct status {
 	{ STA_UNSYNC, "UNSYNC", "nobody keeps it right" },
 };
 
-/* --- text ----------------------------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 static const char *duration(char out[static UNITS_TEXT], uint64_t ns)
 {
@@ -354,7 +356,7 @@ static void print_ntp(const struct timex *t, int state)
 	}
 }
 
-/* --- JSON ----------------------------------------------------------------------------------------------------------- */
+/* --- JSON --------------------------------------------------------------------------------------------------------- */
 
 static void json_start(const struct clocks *c)
 {
@@ -450,7 +452,7 @@ static void print_json(const struct clocks *c)
 	}
 }
 
-/* --- all of it ------------------------------------------------------------------------------------------------------ */
+/* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 static void print_text(const struct clocks *c)
 {
