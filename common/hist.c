@@ -102,12 +102,13 @@ static void move_row(struct hist *h, size_t row, uint64_t by)
 	}
 	by -= h->ahead[row];
 	h->ahead[row] = (width - by % width) % width;
-	by = plus(by, h->ahead[row]);
 	for (size_t i = HIST_SPLIT; i-- > 0;) {
-		size_t from = row * HIST_SPLIT + i, to = hist_cell_of(plus(hist_cell_max(from), by));
+		size_t from = row * HIST_SPLIT + i;
 		uint64_t n = h->cells[from];
-		h->cells[from] = 0;
-		h->cells[to] += n;
+		if (n > 0) {
+			h->cells[from] = 0;
+			h->cells[hist_cell_of(plus(hist_cell_max(from), by))] += n;
+		}
 	}
 }
 

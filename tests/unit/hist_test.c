@@ -182,6 +182,94 @@ static void test_odd_quantiles(void)
 	CHECK_INT(hist_quantile(&h, 0.0 / 0.0), 10);
 }
 
+/* --- moving ------------------------------------------------------------------------------------------------------- */
+
+static void test_move_is_exact_below_128(void)
+{
+	h = (struct hist){ 0 };
+	hist_move(&h, 5); /* nothing moves where nothing is */
+	CHECK_INT(h.max, 0);
+	for (uint64_t v = 0; v < 50; v++)
+		hist_add(&h, v);
+	for (int i = 0; i < 14; i++)
+		hist_move(&h, 5);
+	hist_move(&h, 0);
+	CHECK_INT(h.n, 50);
+	CHECK_INT(h.min, 70);
+	CHECK_INT(h.max, 119);
+	CHECK(hist_mean(&h) == 94.5);
+	for (int i = 1; i <= 50; i++)
+		CHECK_INT(hist_quantile(&h, i / 50.0), 69 + i);
+}
+
+static void check_moved(const uint64_t *values, size_t n)
+{
+	static uint64_t sorted[2000];
+	double sum = 0;
+	memcpy(sorted, values, n * sizeof(values[0]));
+	qsort(sorted, n, sizeof(sorted[0]), by_value);
+	for (size_t i = 0; i < n; i++)
+		sum += (double)sorted[i];
+	CHECK_INT(h.n, n);
+	CHECK_INT(h.min, sorted[0]);
+	CHECK_INT(h.max, sorted[n - 1]);
+	CHECK(hist_mean(&h) > sum / (double)n * (1 - 1e-9) && hist_mean(&h) < sum / (double)n * (1 + 1e-9));
+	for (size_t i = 0; i < n; i++) {
+		uint64_t want = sorted[i], got = hist_quantile(&h, (double)(i + 1) / (double)n);
+		uint64_t error = got > want ? got - want : want - got;
+		if (!CHECK(error <= want / 16) || !CHECK(got >= sorted[0]))
+			return;
+	}
+}
+
+/* Values and moves mixed, by steps of every magnitude: the rounding does not add up, be it a thousand moves by 1. */
+static void test_many_moves(void)
+{
+	static uint64_t values[2000];
+
+	for (unsigned magnitude = 0; magnitude < 40; magnitude++) {
+		size_t n = 0;
+		h = (struct hist){ 0 };
+		while (n < COUNT_OF(values)) {
+			values[n] = prng_word(magnitude, n) >> (30 + prng_word(magnitude + 100, n) % 34);
+			hist_add(&h, values[n++]);
+			uint64_t by = magnitude == 0 ? 1 : prng_word(magnitude + 200, n) >> (64 - magnitude);
+			hist_move(&h, by);
+			for (size_t i = 0; i < n; i++)
+				values[i] += by;
+		}
+		check_moved(values, n);
+	}
+}
+
+/* 2000 moves ahead by a whole cell for 1; so 1039, which came later, does not move by 15, but the minimum knows better. */
+static void test_move_knows_minimum(void)
+{
+	h = (struct hist){ 0 };
+	hist_add(&h, 2000);
+	hist_move(&h, 1);
+	hist_add(&h, 1039);
+	hist_move(&h, 15);
+	CHECK_INT(h.min, 1054);
+	CHECK_INT(hist_quantile(&h, 0.5), 1054);
+}
+
+/* What would grow beyond 64 bits stays at their end, and no value gets lost. */
+static void test_move_to_the_end(void)
+{
+	h = (struct hist){ 0 };
+	for (unsigned bit = 0; bit < 64; bit++)
+		hist_add(&h, (uint64_t)1 << bit);
+	hist_move(&h, UINT64_MAX - 5);
+	CHECK(h.min == UINT64_MAX - 4 && h.max == UINT64_MAX);
+	CHECK(hist_quantile(&h, 0.5) == UINT64_MAX);
+	hist_move(&h, UINT64_MAX);
+	hist_move(&h, 1);
+	CHECK(h.min == UINT64_MAX && h.max == UINT64_MAX);
+	CHECK_INT(h.n, 64);
+	CHECK_INT(h.cells[HIST_CELLS - 1], 64);
+}
+
 int main(void)
 {
 	test_empty();
@@ -194,5 +282,9 @@ int main(void)
 	test_since_of_nothing();
 	test_cells();
 	test_odd_quantiles();
+	test_move_is_exact_below_128();
+	test_many_moves();
+	test_move_knows_minimum();
+	test_move_to_the_end();
 	return check_done();
 }

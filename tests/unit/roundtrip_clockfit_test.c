@@ -1,5 +1,5 @@
-/* roundtrip_clockfit_test.c - offset and drift of clocks that are known, seen through paths of many kinds; and whether the truth
- * lies within the bounds that are claimed. */
+/* roundtrip_clockfit_test.c - offset and drift of clocks that are known, seen through paths of many kinds; and
+ * whether the truth lies within the bounds that are claimed. */
 #include "../../tools/roundtrip/clockfit.h"
 
 #include "cdefs.h"
@@ -186,8 +186,9 @@ static void test_far_away(void)
 	CHECK_INT(there.offset_bound_ns, here.offset_bound_ns);
 }
 
-/* Three bands with a slope between -x and +x by hand. Offsets 0 at 0, 1 and 2 s; RTT excess 0, 0, 2000 ns. The median excess
- * is 0, so the slack is the resolution, 1 ns: bands of 1, 1, 1001 ns. The first two say: +- 2 ns in 1 s; the last says less. */
+/* Three bands with a slope between -x and +x by hand. Offsets 0 at 0, 1 and 2 s; RTT excess 0, 0, 2000 ns. The median
+ * excess is 0, so the slack is the resolution, 1 ns: bands of 1, 1, 1001 ns. The first two say: +- 2 ns in 1 s; the
+ * last says less. */
 static void test_bound_by_hand(void)
 {
 	timeline = (struct timeline){ 0 };
@@ -200,8 +201,9 @@ static void test_bound_by_hand(void)
 	CHECK(fabs(fit.drift_bound_ppm - 0.002) < 1e-9);
 }
 
-/* As before, but the third one stands 1003 ns higher, at the edge of what is possible, and would pull a fit up that treats all
- * alike. A line through all bands has a slope of 1 to 2 ns/s: from (1, 1) to (2, 2), and from (0, -1) to (1, 1). */
+/* As before, but the third one stands 1003 ns higher, at the edge of what is possible, and would pull a fit up that
+ * treats all alike. A line through all bands has a slope of 1 to 2 ns/s: from (1, 1) to (2, 2), and from (0, -1) to
+ * (1, 1). */
 static void test_clamped(void)
 {
 	timeline = (struct timeline){ 0 };
@@ -211,6 +213,12 @@ static void test_clamped(void)
 	struct clockfit fit = clockfit_of(&timeline);
 	CHECK(fit.is_straight);
 	CHECK(fabs(fit.drift_ppm - 0.001) < 1e-9);
+	CHECK(fabs(fit.drift_bound_ppm - 0.001) < 1e-9);
+
+	timeline.cells[timeline.n_cells - 1].best.offset_ns = -1003;
+	fit = clockfit_of(&timeline);
+	CHECK(fit.is_straight);
+	CHECK(fabs(fit.drift_ppm + 0.001) < 1e-9);
 	CHECK(fabs(fit.drift_bound_ppm - 0.001) < 1e-9);
 }
 
@@ -228,19 +236,39 @@ static void test_queues_do_no_harm(void)
 	CHECK(fit.drift_bound_ppm < 0.01);
 }
 
-/* A clock is set in the middle: no line, and the bound is as wide as the jump. */
-static void test_step(void)
+/* A clock is set in the middle of 10 s: no line, and the bound is of the size of the jump. */
+static void check_step(uint64_t step_ns)
 {
+	double step_us = (double)step_ns / 1000;
 	timeline = (struct timeline){ 0 };
 	for (uint64_t i = 0; i < 100; i++)
-		add(i * 100 * ms, 20 * us, i < 50 ? 0 : (int64_t)(20 * ms));
+		add(i * 100 * ms, 20 * us, i < 50 ? 0 : (int64_t)step_ns);
 	struct clockfit fit = clockfit_of(&timeline);
 	CHECK(fit.has_drift && !fit.is_straight);
-	CHECK(fabs(fit.drift_ppm - 0) <= fit.drift_bound_ppm);
-	CHECK(fit.drift_bound_ppm > 20000 / 10.0); /* 20 ms in 10 s */
-	CHECK(fit.drift_bound_ppm < 20 * 20000 / 10.0);
+	CHECK(fabs(fit.drift_ppm) <= fit.drift_bound_ppm);
+	CHECK(fit.drift_bound_ppm > 0.15 * step_us); /* the jump in 10 s would be 0.1 */
+	CHECK(fit.drift_bound_ppm < 0.46 * step_us);
 	CHECK_INT(fit.offset_ns, 0);
 	CHECK_INT(fit.offset_bound_ns, 10001);
+}
+
+static void test_step(void)
+{
+	for (uint64_t step_ns = 1000; step_ns < 100 * ms; step_ns *= 3)
+		check_step(step_ns);
+}
+
+/* Bands of 1 ns, doubled twenty times, let exactly one line through: that it is flat must not be taken for certain. */
+static void test_single_line(void)
+{
+	timeline = (struct timeline){ 0 };
+	add(0, 20 * us, 0);
+	add(second, 20 * us, 2 << 20);
+	add(2 * second, 20 * us, 0);
+	struct clockfit fit = clockfit_of(&timeline);
+	CHECK(!fit.is_straight);
+	CHECK(fabs(fit.drift_ppm) < 1e-6);
+	CHECK(fit.drift_bound_ppm > 1000);
 }
 
 /* --- drift of real paths ------------------------------------------------------------------------------------------ */
@@ -306,7 +334,8 @@ static void test_paths(void)
 	}
 }
 
-/* A sample each second, and few of them: the bound gets wide, and remains true, but for the bad luck of a few in a hundred. */
+/* A sample each second, and few of them: the bound gets wide, and remains true, but for the bad luck of a few in a
+ * hundred. */
 static void test_few_samples(void)
 {
 	for (uint64_t n = 3; n <= 30; n += 9)
@@ -366,6 +395,7 @@ int main(void)
 	test_clamped();
 	test_queues_do_no_harm();
 	test_step();
+	test_single_line();
 	test_paths();
 	test_few_samples();
 	test_hostile();

@@ -1,4 +1,5 @@
-/* roundtrip_measure_test.c - stamps by hand, and what must come out of them; then what a liar, or a clock that is set, can do. */
+/* roundtrip_measure_test.c - stamps by hand, and what must come out of them; then what a liar, or a clock that is
+ * set, can do. */
 #include "../../tools/roundtrip/measure.h"
 
 #include "cdefs.h"
@@ -37,6 +38,30 @@ static struct exchange with_kernels(void)
 	x.k3_sent = x.t3 + 450;
 	x.k4 = x.t4 - 550;
 	return x;
+}
+
+/* --- arithmetic --------------------------------------------------------------------------------------------------- */
+
+static void test_arithmetic(void)
+{
+	CHECK_INT(ns_minus(3, 5), -2);
+	CHECK_INT(ns_minus(INT64_MIN, 1), INT64_MIN);
+	CHECK_INT(ns_minus(0, INT64_MIN), INT64_MAX);
+	CHECK_INT(ns_minus(-1, INT64_MIN), INT64_MAX); /* fits */
+	CHECK_INT(ns_plus(3, -5), -2);
+	CHECK_INT(ns_plus(INT64_MAX, 1), INT64_MAX);
+	CHECK_INT(ns_plus(INT64_MIN, -1), INT64_MIN);
+	CHECK_INT(ns_from_double(1.5), 2);
+	CHECK_INT(ns_from_double(1.4), 1);
+	CHECK_INT(ns_from_double(-1.5), -2);
+	CHECK_INT(ns_from_double(-1.4), -1);
+	volatile double too_large = 0x1p63; /* unknown to the compiler, which would convert it as we wish */
+	CHECK_INT(ns_from_double(too_large), INT64_MAX);
+	CHECK_INT(ns_from_double(0x1p62), (int64_t)1 << 62);
+	CHECK_INT(ns_from_double(-0x1p63), INT64_MIN);
+	CHECK_INT(ns_from_double(-0x1p63 * 1.5), INT64_MIN);
+	CHECK_INT(ns_from_double(INFINITY), INT64_MAX);
+	CHECK_INT(ns_from_double(-INFINITY), INT64_MIN);
 }
 
 /* --- samples ------------------------------------------------------------------------------------------------------ */
@@ -186,7 +211,8 @@ static void test_add(void)
 		CHECK_INT(m.stages[i].n, 0);
 }
 
-/* The excess is never below 0 and min is always 0, whatever the clocks differ by and in whatever order the values come. */
+/* The excess is never below 0 and min is always 0, whatever the clocks differ by and in whatever order the values
+ * come. */
 static void test_excess(void)
 {
 	static uint64_t ups[2000];
@@ -253,37 +279,45 @@ static void test_stages(void)
 	CHECK_INT(m.kernel.n_cells, 0);
 }
 
-/* Without one of its stamps a stage does not count, and the others do. */
+/* Without one of its stamps a stage does not count, and the others do; also in 1970, when a 0 is near. */
+static void stamp_missing(int missing, int64_t earlier_ns)
+{
+	struct exchange x = with_kernels();
+	x.h1 = x.h2 = x.h3 = earlier_ns + 7;
+	x.h4 = earlier_ns + 9;
+	int64_t *stamps[] = { &x.t1,       &x.t2,      &x.t3, &x.t4, &x.k1_sched, &x.k1_sent, &x.k2,
+			      &x.k3_sched, &x.k3_sent, &x.k4, &x.h1, &x.h2,       &x.h3,      &x.h4 };
+	static const unsigned needs[] = {
+		1 << STAGE_ASK_QUEUE,
+		1 << STAGE_SERVER_WAKE | 1 << STAGE_SERVER_WORK,
+		1 << STAGE_SERVER_WORK | 1 << STAGE_ANSWER_QUEUE,
+		1 << STAGE_WAKE,
+		1 << STAGE_ASK_QUEUE | 1 << STAGE_ASK_DEVICE,
+		1 << STAGE_ASK_DEVICE | 1 << STAGE_WIRE,
+		1 << STAGE_WIRE | 1 << STAGE_SERVER_WAKE,
+		1 << STAGE_ANSWER_QUEUE | 1 << STAGE_ANSWER_DEVICE,
+		1 << STAGE_ANSWER_DEVICE | 1 << STAGE_WIRE,
+		1 << STAGE_WIRE | 1 << STAGE_WAKE,
+		1 << STAGE_WIRE_HARDWARE,
+		1 << STAGE_WIRE_HARDWARE,
+		1 << STAGE_WIRE_HARDWARE,
+		1 << STAGE_WIRE_HARDWARE,
+	};
+	for (size_t i = 0; i < COUNT_OF(stamps); i++)
+		*stamps[i] -= earlier_ns;
+	*stamps[missing] = 0;
+	m = (struct measure){ 0 };
+	measure_add_stages(&m, &x);
+	for (int i = 0; i < STAGES; i++)
+		if (!CHECK_INT(m.stages[i].n, !(needs[missing] >> i & 1)))
+			fprintf(stderr, "    stage %s without stamp %d\n", stage_names[i], missing);
+}
+
 static void test_stamps_missing(void)
 {
 	for (int missing = 0; missing < 14; missing++) {
-		struct exchange x = with_kernels();
-		x.h1 = x.h2 = x.h3 = 7;
-		x.h4 = 9;
-		int64_t *stamps[] = { &x.t1,       &x.t2,      &x.t3, &x.t4, &x.k1_sched, &x.k1_sent, &x.k2,
-				      &x.k3_sched, &x.k3_sent, &x.k4, &x.h1, &x.h2,       &x.h3,      &x.h4 };
-		static const unsigned needs[] = {
-			1 << STAGE_ASK_QUEUE,
-			1 << STAGE_SERVER_WAKE | 1 << STAGE_SERVER_WORK,
-			1 << STAGE_SERVER_WORK | 1 << STAGE_ANSWER_QUEUE,
-			1 << STAGE_WAKE,
-			1 << STAGE_ASK_QUEUE | 1 << STAGE_ASK_DEVICE,
-			1 << STAGE_ASK_DEVICE | 1 << STAGE_WIRE,
-			1 << STAGE_WIRE | 1 << STAGE_SERVER_WAKE,
-			1 << STAGE_ANSWER_QUEUE | 1 << STAGE_ANSWER_DEVICE,
-			1 << STAGE_ANSWER_DEVICE | 1 << STAGE_WIRE,
-			1 << STAGE_WIRE | 1 << STAGE_WAKE,
-			1 << STAGE_WIRE_HARDWARE,
-			1 << STAGE_WIRE_HARDWARE,
-			1 << STAGE_WIRE_HARDWARE,
-			1 << STAGE_WIRE_HARDWARE,
-		};
-		*stamps[missing] = 0;
-		m = (struct measure){ 0 };
-		measure_add_stages(&m, &x);
-		for (int i = 0; i < STAGES; i++)
-			if (!CHECK_INT(m.stages[i].n, !(needs[missing] >> i & 1)))
-				fprintf(stderr, "    stage %s without stamp %d\n", stage_names[i], missing);
+		stamp_missing(missing, 0);
+		stamp_missing(missing, epoch);
 	}
 }
 
@@ -401,6 +435,16 @@ static void test_liar(void)
 		CHECK_INT(l.lost, 4);
 		CHECK(l.up <= 4 && l.down <= 4 && l.unknown <= 4 && l.up + l.down + l.unknown == 4);
 	}
+	lossy();
+	m.up.next = 11; /* there are ten */
+	check_losses(4, 3, 1, 0);
+	lossy();
+	m.up.received = 9; /* of eight */
+	check_losses(4, 0, 1, 3);
+	lossy();
+	m.up.next = 5; /* and what about the answers to 6 and 7? */
+	m.up.received = 0;
+	check_losses(4, 0, 0, 4);
 	see(&m.trip, 0, 20); /* more answers than questions */
 	check_losses(0, 0, 0, 0);
 }
@@ -444,6 +488,7 @@ static void test_hostile(void)
 
 int main(void)
 {
+	test_arithmetic();
 	test_sample();
 	test_own_clock_set();
 	test_no_time_passed();

@@ -53,22 +53,31 @@ static void test_best_of_poll(void)
 
 /* --- clock filter ------------------------------------------------------------------------------------------------- */
 
-/* One sample each poll. The queue's sample is passed over; and then for a while nothing is as good as the one before. */
-static void test_outlier(void)
+/* One sample each poll. The queue's sample is passed over; and then for a while nothing is as good as the one before.
+ * */
+static void outlier_and(uint64_t worse_ns)
 {
 	steer_init(&s, second);
 	add(500 * ms, 10 * ms, 0);
 	CHECK(add(1500 * ms, 40 * ms, 15 * ms));
 	CHECK_INT(d.action, STEER_SLEW);
 	CHECK_INT(d.offset_ns, 0);
-	CHECK(add(2500 * ms, 10 * ms + 20 * us, 7)); /* 10 us worse; but the first is 2 s older: 30 us */
+	CHECK(add(2500 * ms, 10 * ms + worse_ns, 7));
 	CHECK_INT(d.action, STEER_NONE);
 	CHECK_INT(d.correction_ns, 0);
 	CHECK_INT(d.rtt_ns, 0);
 	CHECK(add(3500 * ms, 10 * ms, 7));
+}
+
+/* The third sample's RTT is longer than the first's, but the first is 2 s older: 30 us, or 60 us of RTT. */
+static void test_outlier(void)
+{
+	outlier_and(59 * us);
 	CHECK_INT(d.action, STEER_SLEW);
-	CHECK_INT(d.rtt_ns, 10 * ms + 20 * us);
+	CHECK_INT(d.rtt_ns, 10 * ms + 59 * us);
 	CHECK_INT(d.offset_ns, 7);
+	outlier_and(61 * us);
+	CHECK_INT(d.action, STEER_NONE);
 }
 
 /* A path that got longer for good is believed when the filter is full of it, and not before. */
@@ -136,11 +145,14 @@ static void test_after_step(void)
 {
 	steer_init(&s, second);
 	add(0, 10, 0);
-	for (uint64_t i = 1; i <= 9; i++)
+	for (uint64_t i = 1; i <= 8; i++)
 		add(i * second, ms, 3600 * (int64_t)second);
+	CHECK_INT(d.action, STEER_NONE);
+	add(9 * second, 2 * ms, 3600 * (int64_t)second);
 	CHECK_INT(d.action, STEER_STEP); /* the sample at 0 fell out of the filter */
-	add(10 * second, 2 * ms, 3600 * (int64_t)second);
+	add(10 * second, 3 * ms, 3600 * (int64_t)second);
 	CHECK_INT(d.action, STEER_SLEW);
+	CHECK_INT(d.rtt_ns, 2 * ms);
 	CHECK_INT(d.offset_ns, 0);
 	add(11 * second, 3 * ms, 3600 * (int64_t)second);
 	CHECK_INT(d.action, STEER_NONE);

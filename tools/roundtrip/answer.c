@@ -136,8 +136,7 @@ static size_t answer_plain(struct server *s, const unsigned char *q, unsigned ch
 
 /* --- all --------------------------------------------------------------------------------------------------------- */
 
-static size_t answer_locked(struct server *s, const struct asked *how, const unsigned char *q, size_t n,
-			    unsigned char *out)
+size_t answer_question(struct server *s, const struct asked *how, const unsigned char *q, size_t n, unsigned char *out)
 {
 	struct extended x;
 	if (n == PLAIN_LEN && !s->auth.is_on)
@@ -151,12 +150,4 @@ static size_t answer_locked(struct server *s, const struct asked *how, const uns
 		return 0;
 	}
 	return answer_extended(s, how, &x, out);
-}
-
-size_t answer_question(struct server *s, const struct asked *how, const unsigned char *q, size_t n, unsigned char *out)
-{
-	pthread_mutex_lock(&s->lock);
-	size_t len = answer_locked(s, how, q, n, out);
-	pthread_mutex_unlock(&s->lock);
-	return len;
 }

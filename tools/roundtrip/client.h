@@ -45,6 +45,8 @@ struct client {
 	uint64_t
 		next_ns; /* when the next question should be sent, since start_ns; CLK_NEVER: when the answer is there */
 	uint64_t last_sent_ns;
+	uint64_t now_ns;           /* the latest reading of the monotonic clock */
+	struct question *unaccounted; /* answered, and not in the figures yet */
 
 	struct question ring[CLIENT_RING];
 	uint64_t stamped[CLIENT_STAMPS]; /* --where: question of the kernel's Nth sent datagram */
@@ -67,6 +69,10 @@ MUST_USE int talk_ask(struct client *c, uint64_t intended_ns);
 /* Takes what has come; BLOCKS if flags do not say MSG_DONTWAIT, until SO_RCVTIMEO. How many answers were new; -1 with
  * errno: EAGAIN nothing has come, EINTR, or the connection is gone (0 bytes by TCP: ECONNRESET). */
 MUST_USE int talk_hear(struct client *c, int flags);
+
+/* What the last answer means for the figures: later than talk_hear, so that in a closed loop the next question is under way
+ * meanwhile. talk_hear and talk_ask do it for the one before, if need be. */
+void talk_account(struct client *c);
 
 /* Stamps of questions, from the error queue. */
 void talk_take_stamps(struct client *c);

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What the offset can have been at a moment. Offsets are differences to the one of the best sample: a double has 53 bits, and
- * a clock that stands at 1970 is 61 bits away. */
+/* What the offset can have been at a moment. Offsets are differences to the one of the best sample: a double has 53
+ * bits, and a clock that stands at 1970 is 61 bits away. */
 struct band {
 	double at_s; /* since the first one */
 	double middle_ns, half_ns;
@@ -40,10 +40,10 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The shortest RTT that came is not the shortest that there is: a bit of queue was on it, too, and nobody knows how much. The
- * cells tell how much a bit is: if the best of a cell is usually so much above the best of all, then that one is hardly as
- * much above the floor, and half of an excess is what an offset can be off. From few cells that is a guess, so it is
- * taken many times: eleven times half of the median for three cells, twice for thirty. */
+/* The shortest RTT that came is not the shortest that there is: a bit of queue was on it, too, and nobody knows how
+ * much. The cells tell how much a bit is: if the best of a cell is usually so much above the best of all, then that
+ * one is hardly as much above the floor, and half of an excess is what an offset can be off. From few cells that is a
+ * guess, so it is taken many times: eleven times half of the median for three cells, twice for thirty. */
 static double slack_of(const struct bands *b)
 {
 	double excess_ns[TIMELINE_CELLS];
@@ -82,8 +82,9 @@ struct slopes {
 	double min, max; /* ns per s, which is 1/1000 ppm */
 };
 
-/* From the bottom of one band to the top of a later one: nothing steeper passes through both. From the top of one to the bottom of a
- * later one: nothing flatter. What passes through every two of them passes through all (Helly's theorem). */
+/* From the bottom of one band to the top of a later one: nothing steeper passes through both. From the top of one to
+ * the bottom of a later one: nothing flatter. What passes through every two of them passes through all (Helly's
+ * theorem). */
 static struct slopes slopes_through(const struct bands *b, double widen)
 {
 	struct slopes s = { -INFINITY, INFINITY };

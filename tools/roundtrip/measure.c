@@ -1,7 +1,8 @@
-/* measure.c - from the stamps of an exchange to a sample, and from samples to everything that is reported. See measure.h.
+/* measure.c - from the stamps of an exchange to a sample, and from samples to everything that is reported. See
+ * measure.h.
  *
- * Half of the stamps are a stranger's. None of them can make a figure undefined: differences stop at the ends of int64_t
- * (ns_minus), and what cannot be is not believed. */
+ * Half of the stamps are a stranger's. None of them can make a figure undefined: differences stop at the ends of
+ * int64_t (ns_minus), and what cannot be is not believed. */
 #include "measure.h"
 
 const char *const stage_names[STAGES] = {
@@ -125,8 +126,8 @@ void measure_add(struct measure *m, const struct exchange *x)
 
 /* --- stages ------------------------------------------------------------------------------------------------------- */
 
-/* WHY not counted when it cannot be: less than nothing, or more than the whole exchange, means that a clock was set on the way.
- * How long the stage took is then not known, and a 0 in its place would be a minimum that nobody saw. */
+/* WHY not counted when it cannot be: less than nothing, or more than the whole exchange, means that a clock was set
+ * on the way. How long the stage took is then not known, and a 0 in its place would be a minimum that nobody saw. */
 static void add_stage(struct hist *h, int64_t took_ns, uint64_t elapsed_ns)
 {
 	if (took_ns >= 0 && (uint64_t)took_ns <= elapsed_ns)
@@ -176,8 +177,8 @@ static uint64_t at_most(uint64_t v, uint64_t limit)
 	return v < limit ? v : limit;
 }
 
-/* Each share is what is known of it, at most what is left: a question that the server missed when it last told, and that was answered
- * afterwards, is in no share. */
+/* Each share is what is known of it, at most what is left: a question that the server missed when it last told, and
+ * that was answered afterwards, is in no share. */
 struct losses measure_losses(const struct measure *m)
 {
 	struct losses l = { .lost = m->sent - at_most(m->trip.received, m->sent), .has_directions = m->up.is_known };

@@ -1,5 +1,5 @@
-/* measure.h - everything that a client learns, from the first answer to the last, in fixed memory. Memory only: no clock, no
- * system call.
+/* measure.h - everything that a client learns, from the first answer to the last, in fixed memory. Memory only: no
+ * clock, no system call.
  *
  *	exchange --> sample --+--> histograms of the RTT: raw, and from the intended send time
  *	                      +--> histograms of each way, above the shortest that was seen
@@ -13,11 +13,12 @@
 #include "timeline.h"
 #include "track.h"
 
-/* Stamps of one question and its answer; t.., k.., h.. 0: there is no such stamp. t1 to t4 as in sample.h; k..: by the kernel of the
- * same end (kstamp.h), by the same clock; h..: by the card's own clock.
+/* Stamps of one question and its answer; t.., k.., h.. 0: there is no such stamp. t1 to t4 as in sample.h; k..: by
+ * the kernel of the same end (kstamp.h), by the same clock; h..: by the card's own clock.
  *
- * The client reads the monotonic clock before the other one when it sends, and after it when it receives: then the RTT may come out
- * too long by what lies between two calls, but never too short, and what is said to bound something does. */
+ * The client reads the monotonic clock before the other one when it sends, and after it when it receives: then the
+ * RTT may come out too long by what lies between two calls, but never too short, and what is said to bound something
+ * does. */
 struct exchange {
 	uint64_t intended_ns, sent_ns, received_ns; /* monotonic clock, since the beginning of the run */
 	int64_t t1, t2, t3, t4;
@@ -81,21 +82,24 @@ struct measure {
 	struct synchronised here, there;
 };
 
-/* The sample of an exchange, by the programs' stamps. The server says how long the answer took it, t3 - t2; what cannot be
- * (less than nothing, more than all the time from question to answer) is not believed, and the RTT is then all of that time. */
+/* The sample of an exchange, by the programs' stamps. The server says how long the answer took it, t3 - t2; what
+ * cannot be (less than nothing, more than all the time from question to answer) is not believed, and the RTT is then
+ * all of that time. */
 struct sample sample_of(const struct exchange *x);
 
-/* The same by the kernels' own stamps k1_sent, k2, k3_sent, k4. False if one is missing, or if our clock was set on the way. */
+/* The same by the kernels' own stamps k1_sent, k2, k3_sent, k4. False if one is missing, or if our clock was set on
+ * the way. */
 bool sample_of_kernels(const struct exchange *x, struct sample *out);
 
 /* A question was answered for the first time, in time. (Copies are for the tracks only.) Not the stages: */
 void measure_add(struct measure *m, const struct exchange *x);
 
-/* The stages of an exchange, and its sample by the kernels' stamps. Some stamps come later than the answer that they belong
- * to: call this once for each exchange, when no more of them will come. What is missing is left out. */
+/* The stages of an exchange, and its sample by the kernels' stamps. Some stamps come later than the answer that they
+ * belong to: call this once for each exchange, when no more of them will come. What is missing is left out. */
 void measure_add_stages(struct measure *m, const struct exchange *x);
 
-/* What became of the questions; whatever the server says, lost <= sent. If the directions are known, lost = up + down + unknown. */
+/* What became of the questions; whatever the server says, lost <= sent. If the directions are known, lost = up + down
+ * + unknown. */
 struct losses {
 	uint64_t lost; /* no answer in time */
 	bool has_directions;

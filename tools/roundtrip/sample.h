@@ -8,8 +8,8 @@
  *	rtt    = (t4 - t1) - (t3 - t2)         no clock is compared with the other
  *	offset = ((t2 - t1) + (t3 - t4)) / 2   its clock minus ours, if both ways took equally long
  *
- * However long each way took, the true offset lies within offset +- rtt / 2: were one way nothing and the other everything,
- * it would be at the edge. */
+ * However long each way took, the true offset lies within offset +- rtt / 2: were one way nothing and the other
+ * everything, it would be at the edge. */
 #ifndef TCPLAB_ROUNDTRIP_SAMPLE_H
 #define TCPLAB_ROUNDTRIP_SAMPLE_H
 
@@ -25,7 +25,8 @@ struct sample {
 	uint64_t resolution_ns;  /* of the coarser clock: 1000 for the course's stamps; widens the bound */
 };
 
-/* Stamps come from strangers, and a stranger may say INT64_MIN. Differences and sums stop at the ends of what 64 bits hold. */
+/* Stamps come from strangers, and a stranger may say INT64_MIN. Differences and sums stop at the ends of what 64 bits
+ * hold. */
 static inline int64_t ns_minus(int64_t a, int64_t b)
 {
 	int64_t difference;

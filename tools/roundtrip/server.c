@@ -58,25 +58,38 @@ static void await_stamps(struct server *s, const struct udp_question *q, const s
 	kstamp_ask_one(q->answer, KSTAMP_SENT | KSTAMP_HARDWARE);
 }
 
+static void say_who(const struct addr *from)
+{
+	char text[ADDR_TEXT];
+	warnf("%s: a client begins", addr_text(from, text));
+}
+
+static void answer_one(struct server *s, const struct udp_question *q, uint64_t now_ns, int64_t t2)
+{
+	struct asked how = { .source = addr_source(q->from), .now_ns = now_ns, .t2 = t2 };
+	uint64_t came = s->visitors->came;
+	if (!addr_is_loopback(q->from))
+		how.limit = (uint32_t)s->o->udp_rate;
+	if (s->has_stamps)
+		how.kernel = kstamp_received(q->header);
+	size_t len = answer_question(s, &how, q->bytes, q->len, q->room);
+	if (s->o->verbose && s->visitors->came != came)
+		say_who(q->from);
+	if (len > 0 && udpbatch_answer(&s->batch, len))
+		await_stamps(s, q, &how);
+}
+
 static void answer_batch(struct server *s, int64_t t2)
 {
 	struct udp_question q;
-	uint64_t now_ns = clk_mono_ns();
-	if (s->has_stamps) {
-		pthread_mutex_lock(&s->lock);
+	uint64_t now_ns = clk_mono_coarse_ns();
+	pthread_mutex_lock(&s->lock);
+	if (s->has_stamps)
 		take_stamps(s);
-		pthread_mutex_unlock(&s->lock);
-	}
-	while (udpbatch_next(&s->batch, now_ns, &q)) {
-		struct asked how = { .source = addr_source(q.from), .now_ns = now_ns, .t2 = t2 };
-		if (!addr_is_loopback(q.from))
-			how.limit = (uint32_t)s->o->udp_rate;
-		if (s->has_stamps)
-			how.kernel = kstamp_received(q.header);
-		size_t len = answer_question(s, &how, q.bytes, q.len, q.room);
-		if (len > 0 && udpbatch_answer(&s->batch, len))
-			await_stamps(s, &q, &how);
-	}
+	while (udpbatch_next(&s->batch, now_ns, &q))
+		answer_one(s, &q, now_ns, t2);
+	s->udp = s->batch.count;
+	pthread_mutex_unlock(&s->lock);
 	udpbatch_send(&s->batch, 0);
 }
 
@@ -115,9 +128,6 @@ static void *udp_main(void *arg)
 		}
 		if (!atomic_load_explicit(&s->is_over, memory_order_relaxed))
 			answer_batch(s, t2);
-		pthread_mutex_lock(&s->lock);
-		s->udp = s->batch.count;
-		pthread_mutex_unlock(&s->lock);
 	}
 	return NULL;
 }
@@ -297,6 +307,7 @@ static int serve(struct server *s)
 	/* Linux wakes who reads, although it says ENOTCONN: a datagram socket that is not connected. */
 	shutdown(s->udp_fd, SHUT_RDWR);
 	pthread_join(udp, NULL);
+	s->udp = s->batch.count; /* with what the last batch sent */
 	return error;
 }
 

@@ -77,13 +77,13 @@ int64_t server_wrong_by_ns(const struct server *s);
 /* How a question came. */
 struct asked {
 	uint64_t source;               /* addr_source (addr.h) */
-	uint64_t now_ns;               /* monotonic */
+	uint64_t now_ns;               /* monotonic, to within a tick: for ages */
 	int64_t t2;                    /* by the server's clock */
 	struct kstamp_received kernel; /* by the real one */
 	uint32_t limit;
 };
 
-/* Writes at most n bytes to `out` and returns how many, 0 for no answer. Takes the lock. */
+/* Writes at most n bytes to `out` and returns how many, 0 for no answer. The lock is held. */
 size_t answer_question(struct server *s, const struct asked *how, const unsigned char *q, size_t n, unsigned char *out);
 
 /* --- tcp.c ---------------------------------------------------------------------------------------------------------

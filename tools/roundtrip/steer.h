@@ -2,10 +2,10 @@
  *
  * POLL. A span of the run; a real client sends one question in it, ours chooses the one with the shortest RTT.
  *
- * CLOCK FILTER, at the end of each poll (RFC 5905 10). Of the last STEER_FILTER polls' samples the one counts that says most about the
- * clocks now: rtt / 2, as far as it can be wrong, plus 15 ppm of its age, as far as a clock may have run away since
- * (RFC 5905 PHI). If that is one that has been used before, nothing happens: STEER_NONE. So a sample that waited in a queue is passed
- * over for as long as there is a better one.
+ * CLOCK FILTER, at the end of each poll (RFC 5905 10). Of the last STEER_FILTER polls' samples the one counts that
+ * says most about the clocks now: rtt / 2, as far as it can be wrong, plus 15 ppm of its age, as far as a clock may
+ * have run away since (RFC 5905 PHI). If that is one that has been used before, nothing happens: STEER_NONE. So a
+ * sample that waited in a queue is passed over for as long as there is a better one.
  *
  * DISCIPLINE (RFC 5905 11.3). The sample's offset, less what has been steered already:
  *
@@ -15,11 +15,12 @@
  *
  * With these two (critically damped) the rest shrinks to three quarters with each poll: twenty polls make 1 ms of 50.
  *
- * SIGN. All that is said here is added to the local clock: a positive correction puts it forward, and a positive frequency_ppm makes
- * it faster. A server that gains 50 ppm on us brings frequency_ppm to +50.
+ * SIGN. All that is said here is added to the local clock: a positive correction puts it forward, and a positive
+ * frequency_ppm makes it faster. A server that gains 50 ppm on us brings frequency_ppm to +50.
  *
  * LIMIT: RFC 5905's loop is made for polls of 64 s and more and takes hours; adjtime(3) slews by 500 ppm only, ours as
- * fast as the controller wants. There is no panic threshold (1000 s), and a step is taken at once instead of after 900 s of doubt. */
+ * fast as the controller wants. There is no panic threshold (1000 s), and a step is taken at once instead of after
+ * 900 s of doubt. */
 #ifndef TCPLAB_ROUNDTRIP_STEER_H
 #define TCPLAB_ROUNDTRIP_STEER_H
 
@@ -62,8 +63,8 @@ struct steer {
 /* poll_ns > 0: a second or so. */
 void steer_init(struct steer *s, uint64_t poll_ns);
 
-/* Adds a sample; at_ns does not go back. True: a poll ended before it, and *d says what would be done at that end. Polls without
- * a sample are skipped. */
+/* Adds a sample; at_ns does not go back. True: a poll ended before it, and *d says what would be done at that end.
+ * Polls without a sample are skipped. */
 bool steer_add(struct steer *s, const struct sample *sample, struct steer_decision *d);
 
 #endif

@@ -129,6 +129,8 @@ static int ask(struct client *c, struct question *q)
 int talk_ask(struct client *c, uint64_t intended_ns)
 {
 	struct question *q = question_at(c, c->next_number);
+	if (c->unaccounted == q)
+		talk_account(c);
 	add_stages(c, q); /* of the one whose place this is going to be */
 	*q = (struct question){ .number = c->next_number, .state = QUESTION_SENT, .x.intended_ns = intended_ns };
 	if (ask(c, q) < 0) {
@@ -172,6 +174,8 @@ void talk_take_stamps(struct client *c)
 static void take_earlier(struct client *c, const struct extended *a)
 {
 	struct question *q = question_at(c, a->earlier);
+	if (c->unaccounted == q)
+		talk_account(c);
 	if (!(a->flags & EXTENDED_EARLIER) || q->number != a->earlier || !q->awaits_stamps)
 		return;
 	q->x.k3_sched = a->k3_sched;
@@ -183,6 +187,7 @@ static void take_earlier(struct client *c, const struct extended *a)
 void talk_last_stamps(struct client *c)
 {
 	talk_take_stamps(c);
+	talk_account(c);
 	for (size_t i = 0; i < CLIENT_RING; i++)
 		add_stages(c, &c->ring[i]);
 }
@@ -202,11 +207,27 @@ static bool garbage(struct client *c)
 	return false;
 }
 
+void talk_account(struct client *c)
+{
+	struct question *q = c->unaccounted;
+	struct steer_decision d;
+	if (q == NULL)
+		return;
+	c->unaccounted = NULL;
+	measure_add(&c->m, &q->x);
+	q->awaits_stamps = c->o->where;
+	if (!c->o->steer && (c->o->csv_file == NULL || c->o->where))
+		return;
+	struct sample s = sample_of(&q->x);
+	if (c->o->csv_file != NULL && !c->o->where)
+		roundtrip_csv_add(q->number, &q->x, &s);
+	if (c->o->steer && steer_add(&c->steer, &s, &d) && c->about != NULL)
+		roundtrip_report_steer(c->about, &d);
+}
+
 /* The answer to q, with q->x.t2 and t3, is there. True: it is the first one, and in time. */
 static bool answered(struct client *c, struct question *q, const struct heard *h)
 {
-	struct sample s;
-	struct steer_decision d;
 	if (q->state == QUESTION_ANSWERED)
 		track_see(&c->m.trip, q->number);
 	if (q->state != QUESTION_SENT)
@@ -222,13 +243,8 @@ static bool answered(struct client *c, struct question *q, const struct heard *h
 	q->x.t4 = h->t4;
 	q->x.k4 = h->kernel.software_ns;
 	q->x.h4 = h->kernel.hardware_ns;
-	measure_add(&c->m, &q->x);
-	q->awaits_stamps = c->o->where;
-	s = sample_of(&q->x);
-	if (c->o->csv_file != NULL && !c->o->where)
-		roundtrip_csv_add(q->number, &q->x, &s);
-	if (c->o->steer && steer_add(&c->steer, &s, &d) && c->about != NULL)
-		roundtrip_report_steer(c->about, &d);
+	talk_account(c);
+	c->unaccounted = q;
 	return true;
 }
 
@@ -370,10 +386,10 @@ static bool hear_one(struct client *c, const unsigned char *in, size_t n, const 
 /* --- by datagram ------------------------------------------------------------------------------------------------- */
 
 /* Our times of an answer: the program's now; and the kernel's, which come with a datagram. */
-static struct heard heard_now(const struct client *c, struct msghdr *m)
+static struct heard heard_now(struct client *c, struct msghdr *m)
 {
 	struct heard h = { .t4 = clk_real_ns() };
-	h.at_ns = since_start(c); /* the later one: an RTT is rather too long than too short */
+	h.at_ns = c->now_ns = since_start(c); /* the later one: an RTT is rather too long than too short */
 	if (m != NULL && c->o->where)
 		h.kernel = kstamp_received(m);
 	return h;
@@ -383,15 +399,13 @@ static int hear_datagram(struct client *c, int flags)
 {
 	_Alignas(struct cmsghdr) unsigned char control[KSTAMP_LEN];
 	struct iovec iov = { .iov_base = c->in, .iov_len = sizeof(c->in) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	if (c->o->where) {
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-	}
-	ssize_t n = recvmsg(c->fd, &m, flags);
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	ssize_t n = c->o->where ? recvmsg(c->fd, &m, flags) : recv(c->fd, c->in, sizeof(c->in), flags);
 	struct heard h = heard_now(c, &m);
 	if (diag_trace)
-		tracef("recvmsg(%d) = %zd", c->fd, n);
+		tracef("recv(%d) = %zd", c->fd, n);
 	if (n < 0 && is_about_nobody(errno)) {
 		count_refusal(c);
 		errno = EAGAIN;

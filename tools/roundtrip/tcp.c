@@ -54,7 +54,9 @@ static bool answer_messages(struct connection *c, const struct asked *how)
 {
 	size_t at = 0, len;
 	while ((len = message_len(c->in + at, c->n - at)) > 0 && len <= c->n - at) {
+		pthread_mutex_lock(&c->s->lock);
 		size_t n = answer_question(c->s, how, c->in + at, len, c->out);
+		pthread_mutex_unlock(&c->s->lock);
 		if (n == 0)
 			return false; /* no answer is a lost one by UDP; here the client would wait for ever */
 		if (n == PLAIN_LEN && plain_get(c->in + at).response_us == PLAIN_MAY_WE)
@@ -91,7 +93,7 @@ static void *connection_main(void *arg)
 	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
 	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));
 	for (ssize_t n; (n = receive(c)) > 0;) {
-		struct asked how = { .source = c->source, .t2 = server_now_ns(s), .now_ns = clk_mono_ns() };
+		struct asked how = { .source = c->source, .t2 = server_now_ns(s), .now_ns = clk_mono_coarse_ns() };
 		c->n += (size_t)n;
 		if (!answer_messages(c, &how))
 			break;

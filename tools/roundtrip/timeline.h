@@ -1,9 +1,9 @@
-/* timeline.h - a run of any length in fixed memory: cells of equal duration, and when they are used up, half as many of twice the
- * duration. Memory only.
+/* timeline.h - a run of any length in fixed memory: cells of equal duration, and when they are used up, half as many
+ * of twice the duration. Memory only.
  *
  * Of each cell the sample with the shortest RTT is kept, because it says most about the clocks: what is missing to
- * the shortest is time in queues, on one way or the other, and nobody knows on which. (The clock filter of RFC 5905 10 does the same
- * with the last eight.) */
+ * the shortest is time in queues, on one way or the other, and nobody knows on which. (The clock filter of RFC 5905
+ * 10 does the same with the last eight.) */
 #ifndef TCPLAB_ROUNDTRIP_TIMELINE_H
 #define TCPLAB_ROUNDTRIP_TIMELINE_H
 

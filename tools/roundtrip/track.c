@@ -1,7 +1,7 @@
 /* track.c - a ring of bits for the last numbers, and a few counters. See track.h.
  *
- * Bit number % TRACK_WINDOW says whether that number came. The ring holds next - TRACK_WINDOW .. next - 1; a higher number moves
- * it on, and what it moves over has not come yet. */
+ * Bit number % TRACK_WINDOW says whether that number came. The ring holds next - TRACK_WINDOW .. next - 1; a higher
+ * number moves it on, and what it moves over has not come yet. */
 #include "track.h"
 
 #include <string.h>

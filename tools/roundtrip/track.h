@@ -1,10 +1,11 @@
-/* track.h - numbers that should come one after the other: which of them came, came again, came late, never came. Memory only.
+/* track.h - numbers that should come one after the other: which of them came, came again, came late, never came.
+ * Memory only.
  *
  * The server keeps one for the questions of each client, the client one for the server's answers and one for the whole
  * round trip: that is how a loss has a direction.
  *
- * A number is told from a copy of it as long as it is among the last TRACK_WINDOW ones; an older one counts as `too_old`, and
- * as received by nobody. */
+ * A number is told from a copy of it as long as it is among the last TRACK_WINDOW ones; an older one counts as
+ * `too_old`, and as received by nobody. */
 #ifndef TCPLAB_ROUNDTRIP_TRACK_H
 #define TCPLAB_ROUNDTRIP_TRACK_H
 
