@@ -410,6 +410,7 @@ int args_parse(const struct arg_spec *spec, int argc, char **argv)
 	diag_trace = trace != NULL && strcmp(trace, "1") == 0;
 	opterr = 0;
 
+	optind = 0; /* from the beginning, also the second time (GNU and musl; getopt(3)) */
 	while ((c = getopt_long(argc, argv, t.short_options, t.long_options, NULL)) != -1) {
 		if (c == ':' || c == '?')
 			complain(spec, c, argv[optind > 0 ? optind - 1 : 0]);

@@ -29,18 +29,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t NTP_INTERVAL_NS = UINT64_C(2) * NS_PER_S;
-static const uint64_t TIME_NS = UINT64_C(10) * NS_PER_S;
-enum { NTP_COUNT = 4 };
+enum { INTERVAL_NS = 10 * NS_PER_MS, TIMEOUT_NS = NS_PER_S, RATE = 20000, CONNECTIONS = 100, NTP_COUNT = 4 };
+static const uint64_t TIME_NS = UINT64_C(10) * NS_PER_S, NTP_INTERVAL_NS = UINT64_C(2) * NS_PER_S;
 
 static const char *const wire_names[] = { "auto", "plain", "extended", NULL };
 
 static struct roundtrip_options opt = { .port = ROUNDTRIP_PORT,
-					.interval_ns = 10 * NS_PER_MS,
-					.timeout_ns = NS_PER_S,
+					.interval_ns = INTERVAL_NS,
+					.timeout_ns = TIMEOUT_NS,
 					.seed = 1,
-					.udp_rate = 20000,
-					.max_conn = 100 };
+					.udp_rate = RATE,
+					.max_conn = CONNECTIONS };
 
 static const char *const synopsis[] = { "-s [-p PORT] [options]",
 					"HOST [-n COUNT] [--time D] [-i INTERVAL] [options]",
@@ -150,8 +149,8 @@ static double parse_drift(const char *text)
 
 static void check_client(void)
 {
-	if (opt.bind != NULL || opt.skew != NULL || opt.drift != NULL)
-		args_misuse("--bind, --skew and --drift are for a server (-s)");
+	if (opt.bind != NULL || opt.skew != NULL || opt.drift != NULL || opt.udp_rate != RATE || opt.max_conn != CONNECTIONS)
+		args_misuse("--bind, --skew, --drift, --udp-rate and --max-conn are for a server (-s)");
 	if (opt.tcp && opt.ntp)
 		args_misuse("--ntp is by UDP, --tcp is not");
 	if (opt.tcp && (opt.where || opt.naive))
@@ -184,7 +183,8 @@ static void check_server(void)
 {
 	if (opt.host != NULL)
 		args_misuse("a server has no HOST: '%s'", opt.host);
-	if (opt.ntp || opt.tcp || opt.naive || opt.where || opt.steer || opt.csv_file != NULL || opt.svg_file != NULL ||
+	if (opt.poisson || opt.nodelay || opt.dscp != 0 || opt.interval_ns != INTERVAL_NS || opt.timeout_ns != TIMEOUT_NS ||
+	    opt.seed != 1 || opt.ntp || opt.tcp || opt.naive || opt.where || opt.steer || opt.csv_file != NULL || opt.svg_file != NULL ||
 	    opt.histogram || opt.count != 0 || opt.time_ns != 0 || opt.size != 0 || opt.wire != WIRE_AUTO)
 		args_misuse("with -s only the options of a server make sense");
 	opt.skew_ns = opt.skew != NULL ? parse_skew(opt.skew) : 0;

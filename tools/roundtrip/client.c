@@ -25,6 +25,7 @@ enum { ASK_BURST = 64 };
 static const uint64_t LIVE_NS = UINT64_C(250) * NS_PER_MS;
 static const uint64_t STEER_POLL_NS = NS_PER_S;
 static const uint64_t LINGER_NS = UINT64_C(200) * NS_PER_MS; /* for the last answers, at least */
+static const uint64_t COPIES_NS = UINT64_C(10) * NS_PER_MS;  /* for a copy of the last answer */
 static const uint64_t CONNECT_NS = UINT64_C(10) * NS_PER_S;
 static const uint64_t TRY_NS[] = { 100 * NS_PER_MS, 150 * NS_PER_MS, 250 * NS_PER_MS, 250 * NS_PER_MS,
 				   250 * NS_PER_MS };
@@ -130,6 +131,12 @@ static uint64_t now_of(const struct client *c)
 static bool is_closed_loop(const struct client *c)
 {
 	return c->o->interval_ns == 0;
+}
+
+/* Must signals be let in? Otherwise they come where we wait. */
+static bool is_let_in(const struct client *c)
+{
+	return is_closed_loop(c) || c->o->busy_poll;
 }
 
 /* Waits for an answer until deadline_ns, and takes what has come by then. 0, or an errno. */
@@ -241,7 +248,7 @@ static void warn_of_limit(struct client *c, bool *has_warned)
 	if (*has_warned || c->limit == 0 || is_closed_loop(c))
 		return;
 	*has_warned = true;
-	if (c->o->interval_ns * c->limit < NS_PER_S && c->about != NULL)
+	if (c->limit < NS_PER_S / c->o->interval_ns && c->about != NULL)
 		warnf("%s answers one source %u times a second at most (its --udp-rate): expect losses", c->peer,
 		      (unsigned)c->limit);
 }
@@ -268,7 +275,12 @@ static int ask_and_hear(struct client *c)
 	}
 }
 
-/* For those that are still under way. */
+static bool is_complete(const struct client *c)
+{
+	return c->m.trip.received + c->m.late >= c->m.sent;
+}
+
+/* For those that are still under way; and when they are all there, a moment for copies of them. */
 static int hear_the_last(struct client *c)
 {
 	uint64_t patience_ns = 4 * c->m.rtt.max;
@@ -276,13 +288,15 @@ static int hear_the_last(struct client *c)
 		patience_ns = LINGER_NS;
 	if (patience_ns > c->o->timeout_ns || c->m.rtt.n == 0)
 		patience_ns = c->o->timeout_ns;
-	int signals;
-	uint64_t end_ns = c->last_sent_ns + patience_ns;
-	while (c->m.trip.received + c->m.late < c->m.sent && now_of(c) < end_ns) {
-		sig_pending(&signals);
-		int error = signals > 1 ? ECANCELED : hear_until(c, end_ns);
+	int signals = 0;
+	uint64_t end_ns = c->last_sent_ns + patience_ns, copies_ns = CLK_NEVER;
+	while (signals < 2 && now_of(c) < earlier(end_ns, copies_ns)) {
+		if (copies_ns == CLK_NEVER && is_complete(c))
+			copies_ns = now_of(c) + (c->o->tcp ? 0 : COPIES_NS);
+		int error = hear_until(c, earlier(end_ns, copies_ns));
 		if (error != 0)
-			return error == ECANCELED ? 0 : error;
+			return error;
+		sig_pending(&signals);
 	}
 	return 0;
 }
@@ -318,32 +332,38 @@ static int naive(struct client *c)
 
 /* --- which wire? -------------------------------------------------------------------------------------------------- */
 
-/* Extended questions to begin with, each with some patience for its answer. They count if there is one. */
+/* The course's programs do not understand us: from here on as they do, and what was before does not count. */
+static void go_on_plain(struct client *c)
+{
+	warnf("%s: no answer to %zu extended questions; going on as the course's programs speak, with plain ones", c->peer,
+	      COUNT_OF(TRY_NS));
+	memset(c->ring, 0, sizeof(c->ring));
+	c->m.sent = c->next_number = 0;
+	c->start_ns = clk_mono_ns();
+	set_mode(c, MODE_PLAIN);
+}
+
+/* Extended questions to begin with, each with some patience for its answer. They count if there is one, as far as -n goes; beyond
+ * that the last one is repeated. */
 static int negotiate_udp(struct client *c)
 {
 	for (size_t i = 0; i < COUNT_OF(TRY_NS) && sig_pending(NULL) == 0; i++) {
 		uint64_t now_ns = now_of(c), until_ns = now_ns + TRY_NS[i];
-		if (talk_ask(c, now_ns) < 0)
+		bool is_new = c->o->count == 0 || c->m.sent + c->m.unsent < c->o->count;
+		if ((is_new ? talk_ask(c, now_ns) : talk_ask_again(c)) < 0)
 			return errno;
-		while (c->m.trip.received == 0 && now_of(c) < until_ns && sig_pending(NULL) == 0) {
+		while (!c->has_answer && now_of(c) < until_ns && sig_pending(NULL) == 0) {
 			int error = hear_until(c, until_ns);
 			if (error != 0)
 				return error;
 		}
-		if (c->m.trip.received > 0)
+		if (c->has_answer)
 			return 0;
 	}
-	if (sig_pending(NULL) != 0)
-		return 0;
 	if (c->m.refused + 1 >= COUNT_OF(TRY_NS))
 		return ECONNREFUSED;
-	warnf("%s: no answer to %zu extended questions; going on as the course's programs speak, with plain ones",
-	      c->peer, COUNT_OF(TRY_NS));
-	memset(c->ring, 0, sizeof(c->ring));
-	memset(&c->m.trip, 0, sizeof(c->m.trip));
-	c->m.sent = c->next_number = 0;
-	c->start_ns = clk_mono_ns();
-	set_mode(c, MODE_PLAIN);
+	if (sig_pending(NULL) == 0)
+		go_on_plain(c);
 	return 0;
 }
 
@@ -358,7 +378,7 @@ static int negotiate_tcp(struct client *c)
 	if (got == 0)
 		got = io_read_full(c->fd, bytes, sizeof(bytes), &until);
 	int error = got < 0 ? errno : got == 0 ? ECONNRESET : 0;
-	sig_let_in(false);
+	sig_let_in(is_let_in(c));
 	if (error == 0 && plain_get(bytes).response_us != PLAIN_YES) {
 		set_mode(c, MODE_PLAIN);
 		c->len = PLAIN_LEN;
@@ -385,24 +405,21 @@ static int run(struct client *c)
 	c->next_ns = now_of(c);
 	if (c->next_number > 0)
 		c->next_ns += c->o->interval_ns;
-	bool is_let_in = is_closed_loop(c) || c->o->busy_poll; /* otherwise signals come where we wait */
-	if (is_let_in)
-		sig_let_in(true);
-	error = c->o->naive ? naive(c) : ask_and_hear(c);
-	if (error == 0 && !c->o->naive)
-		error = hear_the_last(c);
-	talk_account(c);
-	if (is_let_in)
-		sig_let_in(false);
-	if (c->o->where)
-		talk_last_stamps(c);
-	return error;
+	if (c->o->naive)
+		return naive(c);
+	error = ask_and_hear(c);
+	return error != 0 ? error : hear_the_last(c);
 }
 
 int roundtrip_client_run(struct client *c)
 {
 	steer_init(&c->steer, STEER_POLL_NS);
+	sig_let_in(is_let_in(c));
 	int error = run(c);
+	sig_let_in(false);
+	talk_account(c);
+	if (c->o->where)
+		talk_last_stamps(c);
 	c->m.elapsed_ns = now_of(c);
 	if (c->about != NULL && c->o->report_ns > 0)
 		roundtrip_report_interval(c->about, &c->m); /* the rest, so that the intervals are the whole */
@@ -426,9 +443,10 @@ static int run_and_report(struct client *c)
 	int error = roundtrip_client_run(c);
 	about.wire = mode_name(c);
 	about.len = c->len;
+	about.ntp = c->mode == MODE_NTP && c->m.rtt.n > 0 ? &c->ntp : NULL;
 	roundtrip_report_live(&about, NULL);
 	bool is_written = roundtrip_report_total(&about, &c->m);
-	if (error != 0) {
+	if (error != 0 && error != ECANCELED) {
 		struct net_error e;
 		errno = error;
 		net_fail(&e, "ask", c->peer);

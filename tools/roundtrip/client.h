@@ -39,6 +39,8 @@ struct client {
 	uint32_t limit;  /* what the server said of its own; 0: none, or not known */
 	struct ntp ntp;  /* the last answer, for the report */
 	bool has_warned; /* of somebody who refuses */
+	bool has_answer;   /* the server speaks as we do */
+	bool is_forgotten; /* the server counts anew: on which way something was lost, it cannot tell any more */
 
 	uint64_t start_ns; /* monotonic; all times in an exchange count from here */
 	uint64_t next_number;
@@ -69,6 +71,9 @@ MUST_USE int talk_ask(struct client *c, uint64_t intended_ns);
 /* Takes what has come; BLOCKS if flags do not say MSG_DONTWAIT, until SO_RCVTIMEO. How many answers were new; -1 with
  * errno: EAGAIN nothing has come, EINTR, or the connection is gone (0 bytes by TCP: ECONNRESET). */
 MUST_USE int talk_hear(struct client *c, int flags);
+
+/* The last one once more, because nobody has answered it; it counts once. */
+MUST_USE int talk_ask_again(struct client *c);
 
 /* What the last answer means for the figures: later than talk_hear, so that in a closed loop the next question is under way
  * meanwhile. talk_hear and talk_ask do it for the one before, if need be. */

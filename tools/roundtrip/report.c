@@ -123,7 +123,7 @@ static void take_news(struct news *n, const struct measure *m)
 	told.corrected = m->corrected;
 }
 
-static void json_interval(const struct news *n, const struct clockfit *fit)
+static void json_interval(const struct report_about *a, const struct news *n, const struct clockfit *fit)
 {
 	struct json j;
 	record_begin(&j, "interval");
@@ -134,8 +134,8 @@ static void json_interval(const struct news *n, const struct clockfit *fit)
 	json_i64(&j, "missing", n->missing);
 	json_u64(&j, "duplicated", n->duplicated);
 	json_u64(&j, "reordered", n->reordered);
-	roundtrip_json_hist(&j, "rtt", "", &n->rtt);
-	roundtrip_json_hist(&j, "rtt", "_corrected", &n->corrected);
+	roundtrip_json_hist(&j, "rtt", "", &n->rtt, true);
+	roundtrip_json_hist(&j, "rtt", "_corrected", &n->corrected, roundtrip_has_schedule(a));
 	roundtrip_json_clock(&j, fit);
 	json_end(&j);
 }
@@ -178,7 +178,7 @@ void roundtrip_report_interval(const struct report_about *a, const struct measur
 	roundtrip_report_live(a, NULL);
 	take_news(&n, m);
 	if (a->o->json)
-		json_interval(&n, &fit);
+		json_interval(a, &n, &fit);
 	else
 		print_interval(&n, &fit);
 }
@@ -253,7 +253,7 @@ static void json_steer(const struct steer_decision *d)
 
 void roundtrip_report_steer(const struct report_about *a, const struct steer_decision *d)
 {
-	char rtt[UNITS_TEXT], offset[BOUNDED_TEXT];
+	char rtt[UNITS_TEXT];
 
 	roundtrip_report_live(a, NULL);
 	if (a->o->json) {
@@ -264,9 +264,8 @@ void roundtrip_report_steer(const struct report_about *a, const struct steer_dec
 	if (d->action == STEER_NONE)
 		printf("no better sample than the one used last: nothing would be done");
 	else
-		printf("offset %s (RTT %s): would %s the clock by %+.3f ms",
-		       roundtrip_text_bounded(offset, d->offset_ns, d->rtt_ns / 2), units_duration(rtt, d->rtt_ns),
-		       action_names[d->action], (double)d->correction_ns / 1e6);
+		printf("offset %+.3f ms (RTT %s): would %s the clock by %+.3f ms", (double)d->offset_ns / 1e6,
+		       units_duration(rtt, d->rtt_ns), action_names[d->action], (double)d->correction_ns / 1e6);
 	printf(", frequency %+.3f ppm\n", d->frequency_ppm);
 }
 

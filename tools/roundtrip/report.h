@@ -4,6 +4,7 @@
 #define TCPLAB_ROUNDTRIP_REPORT_H
 
 #include "clockfit.h"
+#include "datagram.h"
 #include "roundtrip.h"
 
 struct figures {
@@ -19,6 +20,23 @@ struct figures {
 
 struct figures roundtrip_figures(const struct measure *m);
 
+/* Without one there is nothing to correct: the next question is sent when the answer to this one is there. */
+static inline bool roundtrip_has_schedule(const struct report_about *a)
+{
+	return a->o->interval_ns > 0 && !a->o->naive;
+}
+
+/* What an NTP server says that its own clock may be off by (RFC 5905 11.2, root distance), if it is synchronised at all. */
+static inline bool roundtrip_is_synchronised(const struct ntp *ntp)
+{
+	return ntp->leap != 3 && ntp->stratum < 16;
+}
+
+static inline uint64_t roundtrip_root_distance_ns(const struct ntp *ntp)
+{
+	return ntp->root_delay_ns / 2 + ntp->root_dispersion_ns;
+}
+
 /* Is there anything to say of each way? That a single answer is not above itself is none. */
 static inline bool roundtrip_has_ways(const struct figures *f)
 {
@@ -32,7 +50,7 @@ void roundtrip_json_total(const struct report_about *a, const struct figures *f)
 /* What both use for intervals: a member with a figure, or null. */
 struct json;
 void roundtrip_json_clock(struct json *j, const struct clockfit *fit);
-void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, const struct hist *h);
+void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, const struct hist *h, bool is_known);
 
 /* report_text.c: "+12.3 +- 10.1 ms", both with the digits that the bound makes sense of. */
 enum { BOUNDED_TEXT = 96 };

@@ -33,7 +33,7 @@ static void put_f64(struct json *j, const char *key, bool known, double value)
 }
 
 /* rtt_min_ns, or with a suffix rtt_min_corrected_ns, and so on. */
-void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, const struct hist *h)
+void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, const struct hist *h, bool is_known)
 {
 	static const struct {
 		const char *name;
@@ -45,10 +45,10 @@ void roundtrip_json_hist(struct json *j, const char *name, const char *suffix, c
 
 	for (size_t i = 0; i < COUNT_OF(quantiles); i++) {
 		snprintf(key, sizeof(key), "%s_%s%s_ns", name, quantiles[i].name, suffix);
-		put_u64(j, key, h->n > 0, hist_quantile(h, quantiles[i].q));
+		put_u64(j, key, is_known && h->n > 0, hist_quantile(h, quantiles[i].q));
 	}
 	snprintf(key, sizeof(key), "%s_mean%s_ns", name, suffix);
-	put_f64(j, key, h->n > 0, hist_mean(h));
+	put_f64(j, key, is_known && h->n > 0, hist_mean(h));
 }
 
 void roundtrip_json_clock(struct json *j, const struct clockfit *fit)
@@ -127,6 +127,16 @@ static void put_ways(struct json *j, const struct figures *f)
 	put_way(j, "down", f, &m->down_excess, m->down_min_ns, f->down_jitter_ns);
 }
 
+/* The reference is a name at stratum 1 only; below it is an address or a hash (RFC 5905 7.3). */
+static void put_ntp(struct json *j, const struct ntp *ntp)
+{
+	json_u64(j, "ntp_stratum", ntp->stratum);
+	json_bool(j, "ntp_synchronised", roundtrip_is_synchronised(ntp));
+	json_str(j, "ntp_reference", ntp->stratum == 1 ? ntp->reference : NULL);
+	json_u64(j, "ntp_root_delay_ns", ntp->root_delay_ns);
+	json_u64(j, "ntp_root_dispersion_ns", ntp->root_dispersion_ns);
+}
+
 static void put_stages(struct json *j, const struct figures *f)
 {
 	json_array(j, "stages");
@@ -152,11 +162,13 @@ void roundtrip_json_total(const struct report_about *a, const struct figures *f)
 	record_begin(&j, "total");
 	put_run(&j, a, f);
 	put_losses(&j, f);
-	roundtrip_json_hist(&j, "rtt", "", &f->m->rtt);
+	roundtrip_json_hist(&j, "rtt", "", &f->m->rtt, true);
 	json_f64(&j, "rtt_jitter_ns", f->rtt_jitter_ns);
-	roundtrip_json_hist(&j, "rtt", "_corrected", &f->m->corrected);
+	roundtrip_json_hist(&j, "rtt", "_corrected", &f->m->corrected, roundtrip_has_schedule(a));
 	roundtrip_json_clock(&j, &f->fit);
 	put_ways(&j, f);
+	if (a->ntp != NULL)
+		put_ntp(&j, a->ntp);
 	if (a->o->where)
 		put_stages(&j, f);
 	json_end(&j);

@@ -52,8 +52,8 @@ const char *roundtrip_text_bounded(char out[static BOUNDED_TEXT], int64_t ns, ui
 	struct unit unit = unit_for(fmax(fabs((double)ns), (double)bound_ns));
 	int decimals = unit.ns > 1 ? decimals_for((double)bound_ns / unit.ns) : 0;
 
-	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f %s", decimals, unsigned_zero((double)ns / unit.ns, decimals), decimals,
-		 (double)bound_ns / unit.ns, unit.name);
+	snprintf(out, BOUNDED_TEXT, "%+.*f +- %.*f %s", decimals, unsigned_zero((double)ns / unit.ns, decimals),
+		 decimals, (double)bound_ns / unit.ns, unit.name);
 	return out;
 }
 
@@ -163,27 +163,30 @@ static double difference(const struct hist *a, const struct hist *b)
 /* Below this the two are told by one line. A cell of a histogram is 1/64 wide, so less says little. */
 static const double same = 0.05;
 
-static void print_corrected_note(const struct figures *f)
+static void print_corrected_note(const struct report_about *a, const struct figures *f)
 {
 	struct text t = { 0 };
 	double most = difference(&f->m->rtt, &f->m->corrected);
 
-	if (most < same)
+	if (!roundtrip_has_schedule(a))
+		add(&t,
+		    "nothing: there is no schedule. While an answer is late nobody asks, and nobody knows what he would "
+		    "have met");
+	else if (most < same)
 		add(&t, "the same within %.1f %%: the questions left when they should", ceil(most * 1000) / 10);
 	else
-		add(&t,
-		    "from the times at which the questions should have left: some left late (this machine was "
-		    "busy, slow to wake up, or waited for an answer), and the RTT leaves that out");
+		add(&t, "from the times at which the questions should have left: some left late (this machine was "
+			"busy, or slow to wake up), and the RTT leaves that out");
 	print_paragraph("corrected", &t);
 }
 
-static void print_durations(const struct figures *f)
+static void print_durations(const struct report_about *a, const struct figures *f)
 {
 	const struct measure *m = f->m;
 
 	print_titles();
 	print_row("RTT", &m->rtt, 0, f->rtt_jitter_ns);
-	if (difference(&m->rtt, &m->corrected) >= same)
+	if (roundtrip_has_schedule(a) && difference(&m->rtt, &m->corrected) >= same)
 		print_row("corrected", &m->corrected, 0, NAN);
 	if (!roundtrip_has_ways(f))
 		return;
@@ -277,6 +280,23 @@ static void print_clock(const struct figures *f)
 	if (f->kernel_fit.has_offset)
 		print_offset(&f->kernel_fit, "", " by the kernels' stamps");
 	print_drift(&f->fit);
+}
+
+static void print_ntp(const struct ntp *ntp)
+{
+	struct text t = { 0 };
+	char distance[UNITS_TEXT];
+
+	add(&t, "stratum %u", (unsigned)ntp->stratum);
+	if (ntp->stratum == 1 && ntp->reference[0] != '\0')
+		add(&t, " (%s)", ntp->reference);
+	if (roundtrip_is_synchronised(ntp))
+		add(&t, "; says that its own clock is right within %s, which comes on top of the bound",
+		    units_duration(distance, roundtrip_root_distance_ns(ntp)));
+	else
+		add(&t,
+		    "; says that its own clock is not synchronised: the offset is from a clock that nobody vouches for");
+	print_paragraph("server", &t);
 }
 
 /* --- what became of the questions -------------------------------------------------------------------------------- */
@@ -420,10 +440,12 @@ void roundtrip_text_total(const struct report_about *a, const struct figures *f)
 		return;
 	}
 	putchar('\n');
-	print_durations(f);
-	print_corrected_note(f);
+	print_durations(a, f);
+	print_corrected_note(a, f);
 	print_one_way_note(f);
 	print_clock(f);
+	if (a->ntp != NULL)
+		print_ntp(a->ntp);
 	print_losses(f);
 	print_order(f);
 	print_mishaps(f->m);

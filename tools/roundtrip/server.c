@@ -40,22 +40,32 @@ static void take_stamps(struct server *s)
 	}
 }
 
-/* From the first client with --where on, every datagram comes with its stamps. */
-static void await_stamps(struct server *s, const struct udp_question *q, const struct asked *how)
+/* Does this client want to know when its answer leaves? From the first such question on, every datagram comes with its stamps. */
+static bool wants_stamps(struct server *s, const struct udp_question *q, struct extended *x)
 {
-	struct extended x;
-	if (!extended_get(q->bytes, q->len, &x) || !(x.flags & EXTENDED_WHERE))
+	if (!extended_get(q->bytes, q->len, x) || !(x->flags & EXTENDED_WHERE))
+		return false;
+	if (s->has_stamps)
+		return true;
+	s->has_stamps = kstamp_ask(s->udp_fd, KSTAMP_RECEIVED | KSTAMP_HARDWARE) == 0;
+	return false;
+}
+
+/* Sends the answer at once. WHY: the kernel numbers the datagrams that it stamps and sends, so it has to be known of this one
+ * whether it was sent. None waits before it, see answer_batch. */
+static void send_with_stamps(struct server *s, const struct udp_question *q, const struct asked *how, size_t len,
+			     const struct extended *x)
+{
+	uint64_t answered = s->batch.count.answered;
+	kstamp_ask_one(q->answer, KSTAMP_HARDWARE);
+	if (!udpbatch_answer(&s->batch, len))
 		return;
-	if (!s->has_stamps) {
-		if (kstamp_ask(s->udp_fd, KSTAMP_RECEIVED | KSTAMP_HARDWARE) < 0)
-			return;
-		s->has_stamps = true;
-	}
+	udpbatch_send(&s->batch, 0);
+	if (s->batch.count.answered == answered)
+		return;
 	uint32_t stamp = s->next_stamp++;
-	s->awaited[stamp % STAMPS_AWAITED] = (struct awaited){
-		.stamp = stamp, .session = x.session, .source = how->source, .number = x.number
-	};
-	kstamp_ask_one(q->answer, KSTAMP_SENT | KSTAMP_HARDWARE);
+	s->awaited[stamp % STAMPS_AWAITED] =
+		(struct awaited){ .stamp = stamp, .session = x->session, .source = how->source, .number = x->number };
 }
 
 static void say_who(const struct addr *from)
@@ -75,8 +85,11 @@ static void answer_one(struct server *s, const struct udp_question *q, uint64_t 
 	size_t len = answer_question(s, &how, q->bytes, q->len, q->room);
 	if (s->o->verbose && s->visitors->came != came)
 		say_who(q->from);
-	if (len > 0 && udpbatch_answer(&s->batch, len))
-		await_stamps(s, q, &how);
+	struct extended x;
+	if (len > 0 && wants_stamps(s, q, &x))
+		send_with_stamps(s, q, &how, len, &x);
+	else if (len > 0)
+		udpbatch_answer(&s->batch, len);
 }
 
 static void answer_batch(struct server *s, int64_t t2)
@@ -86,8 +99,11 @@ static void answer_batch(struct server *s, int64_t t2)
 	pthread_mutex_lock(&s->lock);
 	if (s->has_stamps)
 		take_stamps(s);
-	while (udpbatch_next(&s->batch, now_ns, &q))
+	while (udpbatch_next(&s->batch, now_ns, &q)) {
 		answer_one(s, &q, now_ns, t2);
+		if (s->has_stamps)
+			udpbatch_send(&s->batch, 0);
+	}
 	s->udp = s->batch.count;
 	pthread_mutex_unlock(&s->lock);
 	udpbatch_send(&s->batch, 0);

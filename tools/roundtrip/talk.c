@@ -7,6 +7,7 @@
 #include "prng.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -146,6 +147,13 @@ int talk_ask(struct client *c, uint64_t intended_ns)
 	return 0;
 }
 
+int talk_ask_again(struct client *c)
+{
+	struct question *q = question_at(c, c->next_number - 1);
+	q->x.intended_ns = since_start(c);
+	return ask(c, q) == 0 || !c->o->tcp ? 0 : -1;
+}
+
 /* --- what the kernels say ---------------------------------------------------------------------------------------- */
 
 void talk_take_stamps(struct client *c)
@@ -232,13 +240,12 @@ static bool answered(struct client *c, struct question *q, const struct heard *h
 		track_see(&c->m.trip, q->number);
 	if (q->state != QUESTION_SENT)
 		return false;
-	if (h->at_ns - q->x.sent_ns > c->o->timeout_ns) {
+	if (h->at_ns - q->x.sent_ns > c->o->timeout_ns || track_see(&c->m.trip, q->number) == TRACK_TOO_OLD) {
 		q->state = QUESTION_TOO_LATE;
 		c->m.late++;
 		return false;
 	}
 	q->state = QUESTION_ANSWERED;
-	track_see(&c->m.trip, q->number);
 	q->x.received_ns = h->at_ns;
 	q->x.t4 = h->t4;
 	q->x.k4 = h->kernel.software_ns;
@@ -254,19 +261,26 @@ static struct question *find(struct client *c, uint64_t number)
 	return number < c->next_number && q->number == number && q->state != QUESTION_NONE ? q : NULL;
 }
 
+/* Answers are numbered in the order in which they left, and with them what the server has received can only grow. */
 static void take_uplink(struct client *c, const struct extended *a)
 {
 	struct uplink *up = &c->m.up;
-	/* An answer that was overtaken says what is known already; a server that has forgotten us counts from 0. */
-	if (up->is_known && a->answer < c->m.down.next)
-		return;
-	if (up->is_known && a->up_received < up->received)
+	bool is_old = a->answer < c->m.down.next;
+	if (is_old ? a->up_next > up->next : a->up_next < up->next || a->up_received < up->received) {
 		tracef("the server has forgotten us: it does not know any more what it received");
-	*up = (struct uplink){ .is_known = !up->is_known || a->up_received >= up->received,
-			       .next = a->up_next,
-			       .received = a->up_received,
-			       .duplicated = a->up_duplicated,
-			       .reordered = a->up_reordered };
+		c->is_forgotten = true;
+	}
+	if (c->is_forgotten) {
+		up->is_known = false;
+		return;
+	}
+	track_see(&c->m.down, a->answer);
+	if (!is_old)
+		*up = (struct uplink){ .is_known = true,
+				       .next = a->up_next,
+				       .received = a->up_received,
+				       .duplicated = a->up_duplicated,
+				       .reordered = a->up_reordered };
 }
 
 /* The server wants to see that we are here, now: the question again, with its cookie. What it took until then is no
@@ -300,8 +314,8 @@ static bool hear_extended(struct client *c, const unsigned char *in, size_t n, c
 	c->m.there = (struct synchronised){ .is_known = a.flags & EXTENDED_SYNC,
 					    .is_synchronised = a.flags & EXTENDED_IN_SYNC,
 					    .error_ns = a.error_ns };
+	c->has_answer = true;
 	take_uplink(c, &a);
-	track_see(&c->m.down, a.answer);
 	take_earlier(c, &a);
 	if (q->state == QUESTION_SENT) {
 		q->x.t2 = a.t2;
@@ -352,6 +366,13 @@ static struct question *find_ntp(struct client *c, uint64_t origin)
 	return NULL;
 }
 
+/* The precision is a power of two of seconds (RFC 5905 7.3). */
+static uint64_t ntp_resolution_ns(int8_t precision)
+{
+	double ns = ldexp(1e9, precision);
+	return ns < 1 ? 1 : ns > 1e18 ? (uint64_t)1e18 : (uint64_t)ns;
+}
+
 static bool hear_ntp(struct client *c, const unsigned char *in, size_t n, const struct heard *h)
 {
 	struct ntp answer;
@@ -365,7 +386,7 @@ static bool hear_ntp(struct client *c, const unsigned char *in, size_t n, const 
 		c->ntp = answer;
 		q->x.t2 = answer.t2;
 		q->x.t3 = answer.t3;
-		q->x.resolution_ns = answer.precision < 0 && answer.precision > -30 ? NS_PER_S >> -answer.precision : 1;
+		q->x.resolution_ns = ntp_resolution_ns(answer.precision);
 	}
 	return answered(c, q, h);
 }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TRACK_WINDOW = 1024 };
+enum { TRACK_WINDOW = 4096 };
 
 /* All zero: nothing came yet. Read the counters freely. */
 struct track {
