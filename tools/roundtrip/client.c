@@ -143,7 +143,7 @@ static bool is_let_in(const struct client *c)
 static int hear_until(struct client *c, uint64_t deadline_ns)
 {
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
-	if (is_closed_loop(c) && !c->o->busy_poll) {
+	if (is_closed_loop(c) && !c->o->busy_poll && !c->is_ending) {
 		if (talk_hear(c, 0) >= 0 || errno == EAGAIN || errno == EINTR)
 			return 0;
 		return errno;
@@ -289,6 +289,8 @@ static int hear_the_last(struct client *c)
 	if (patience_ns > c->o->timeout_ns || c->m.rtt.n == 0)
 		patience_ns = c->o->timeout_ns;
 	int signals = 0;
+	c->is_ending = true;
+	sig_let_in(c->o->busy_poll);
 	uint64_t end_ns = c->last_sent_ns + patience_ns, copies_ns = CLK_NEVER;
 	while (signals < 2 && now_of(c) < earlier(end_ns, copies_ns)) {
 		if (copies_ns == CLK_NEVER && is_complete(c))
@@ -408,7 +410,12 @@ static int run(struct client *c)
 	if (c->o->naive)
 		return naive(c);
 	error = ask_and_hear(c);
-	return error != 0 ? error : hear_the_last(c);
+	c->m.elapsed_ns = now_of(c);
+	if (error == 0)
+		error = hear_the_last(c);
+	if (c->now_ns > c->m.elapsed_ns) /* without the time in which nothing came any more */
+		c->m.elapsed_ns = c->now_ns;
+	return error;
 }
 
 int roundtrip_client_run(struct client *c)
@@ -417,10 +424,11 @@ int roundtrip_client_run(struct client *c)
 	sig_let_in(is_let_in(c));
 	int error = run(c);
 	sig_let_in(false);
+	if (c->m.elapsed_ns == 0 || c->o->naive)
+		c->m.elapsed_ns = now_of(c);
 	talk_account(c);
 	if (c->o->where)
 		talk_last_stamps(c);
-	c->m.elapsed_ns = now_of(c);
 	if (c->about != NULL && c->o->report_ns > 0)
 		roundtrip_report_interval(c->about, &c->m); /* the rest, so that the intervals are the whole */
 	return error;

@@ -71,13 +71,15 @@ static bool is_about_nobody(int error)
 	return error == ECONNREFUSED;
 }
 
-/* ICMP said that an earlier question met nobody: that is all that UDP ever hears of it (udp(7)). */
-static void count_refusal(struct client *c)
+/* ICMP said that an earlier question met nobody: that is all that UDP ever hears of it (udp(7)). Returns as if nothing had come. */
+static int count_refusal(struct client *c)
 {
 	c->m.refused++;
 	if (!c->has_warned && c->about != NULL)
 		warnf("%s: nobody listens there (ECONNREFUSED)", c->peer);
 	c->has_warned = true;
+	errno = EAGAIN;
+	return -1;
 }
 
 static int send_question(struct client *c)
@@ -424,15 +426,11 @@ static int hear_datagram(struct client *c, int flags)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
 	};
 	ssize_t n = c->o->where ? recvmsg(c->fd, &m, flags) : recv(c->fd, c->in, sizeof(c->in), flags);
-	struct heard h = heard_now(c, &m);
 	if (diag_trace)
 		tracef("recv(%d) = %zd", c->fd, n);
-	if (n < 0 && is_about_nobody(errno)) {
-		count_refusal(c);
-		errno = EAGAIN;
-	}
 	if (n < 0)
-		return -1;
+		return is_about_nobody(errno) ? count_refusal(c) : -1;
+	struct heard h = heard_now(c, &m);
 	if (c->o->where)
 		talk_take_stamps(c);
 	return hear_one(c, c->in, (size_t)n, &h);
@@ -443,13 +441,13 @@ static int hear_datagram(struct client *c, int flags)
 static int hear_stream(struct client *c, int flags)
 {
 	ssize_t n = recv(c->fd, c->in + c->n_in, sizeof(c->in) - c->n_in, flags);
-	struct heard h = heard_now(c, NULL);
 	if (diag_trace)
 		tracef("recv(%d) = %zd", c->fd, n);
 	if (n == 0)
 		errno = ECONNRESET;
 	if (n <= 0)
 		return -1;
+	struct heard h = heard_now(c, NULL);
 	int answers = 0;
 	size_t at = 0;
 	c->n_in += (size_t)n;
