@@ -111,7 +111,7 @@ static const struct arg rows[] = {
 	{ '\0', "histogram", ARG_FLAG, &opt.histogram, .help = "draw the distribution of the round trips" },
 	{ '\0', "csv", ARG_FILE, &opt.csv_file, .value_name = "FILE", .help = "a line for each answer" },
 	{ '\0', "svg", ARG_FILE, &opt.svg_file, .value_name = "FILE", .help = "RTT and offset over time, as a picture" },
-	{ 'v', "verbose", ARG_FLAG, &opt.verbose, .help = "more about the run" },
+	{ 'v', "verbose", ARG_FLAG, &opt.verbose, .help = "on stderr: what was agreed on; a server names each new client" },
 	{ '\0', "json", ARG_FLAG, &opt.json, .help = "one JSON object a line on standard output" },
 	{ 0 },
 };

@@ -398,11 +398,19 @@ static int negotiate(struct client *c)
 
 /* --- run ---------------------------------------------------------------------------------------------------------- */
 
+static const char *mode_name(const struct client *c)
+{
+	static const char *const names[] = { [MODE_EXTENDED] = "extended", [MODE_PLAIN] = "plain", [MODE_NTP] = "ntp" };
+	return names[c->mode];
+}
+
 static int run(struct client *c)
 {
 	int error = negotiate(c);
 	if (error != 0)
 		return error;
+	if (c->o->verbose)
+		warnf("%s: %s, questions of %zu bytes", c->peer, mode_name(c), c->len);
 	/* The questions of a negotiation were before the schedule; the first of the schedule is now. */
 	c->next_ns = now_of(c);
 	if (c->next_number > 0)
@@ -432,12 +440,6 @@ int roundtrip_client_run(struct client *c)
 	if (c->about != NULL && c->o->report_ns > 0)
 		roundtrip_report_interval(c->about, &c->m); /* the rest, so that the intervals are the whole */
 	return error;
-}
-
-static const char *mode_name(const struct client *c)
-{
-	static const char *const names[] = { [MODE_EXTENDED] = "extended", [MODE_PLAIN] = "plain", [MODE_NTP] = "ntp" };
-	return names[c->mode];
 }
 
 static int run_and_report(struct client *c)
