@@ -67,6 +67,8 @@ struct udpbatch {
 	size_t may_exceed; /* answers up to this length may be longer than their question */
 	bool is_mute;      /* nobody is answered: all count as silent */
 	bool is_local_free; /* sources 127.0.0.0/8 and ::1 may ask as often as they like: nobody forges those from outside */
+	bool is_bare; /* nothing comes with a datagram: not from which address to answer (loopback has one), no stamps. Who asks the
+		       * kernel for those sets it to false */
 	uint16_t own_port;
 	int fd;
 	struct udpbatch_store *store;

@@ -149,7 +149,8 @@ static double parse_drift(const char *text)
 
 static void check_client(void)
 {
-	if (opt.bind != NULL || opt.skew != NULL || opt.drift != NULL || opt.udp_rate != RATE || opt.max_conn != CONNECTIONS)
+	if (opt.bind != NULL || opt.skew != NULL || opt.drift != NULL || opt.udp_rate != RATE ||
+	    opt.max_conn != CONNECTIONS)
 		args_misuse("--bind, --skew, --drift, --udp-rate and --max-conn are for a server (-s)");
 	if (opt.tcp && opt.ntp)
 		args_misuse("--ntp is by UDP, --tcp is not");
@@ -183,9 +184,10 @@ static void check_server(void)
 {
 	if (opt.host != NULL)
 		args_misuse("a server has no HOST: '%s'", opt.host);
-	if (opt.poisson || opt.nodelay || opt.dscp != 0 || opt.interval_ns != INTERVAL_NS || opt.timeout_ns != TIMEOUT_NS ||
-	    opt.seed != 1 || opt.ntp || opt.tcp || opt.naive || opt.where || opt.steer || opt.csv_file != NULL || opt.svg_file != NULL ||
-	    opt.histogram || opt.count != 0 || opt.time_ns != 0 || opt.size != 0 || opt.wire != WIRE_AUTO)
+	if (opt.poisson || opt.nodelay || opt.dscp != 0 || opt.interval_ns != INTERVAL_NS ||
+	    opt.timeout_ns != TIMEOUT_NS || opt.seed != 1 || opt.ntp || opt.tcp || opt.naive || opt.where ||
+	    opt.steer || opt.csv_file != NULL || opt.svg_file != NULL || opt.histogram || opt.count != 0 ||
+	    opt.time_ns != 0 || opt.size != 0 || opt.wire != WIRE_AUTO)
 		args_misuse("with -s only the options of a server make sense");
 	opt.skew_ns = opt.skew != NULL ? parse_skew(opt.skew) : 0;
 	opt.drift_ppm = opt.drift != NULL ? parse_drift(opt.drift) : 0;

@@ -337,8 +337,8 @@ static int naive(struct client *c)
 /* The course's programs do not understand us: from here on as they do, and what was before does not count. */
 static void go_on_plain(struct client *c)
 {
-	warnf("%s: no answer to %zu extended questions; going on as the course's programs speak, with plain ones", c->peer,
-	      COUNT_OF(TRY_NS));
+	warnf("%s: no answer to %zu extended questions; going on as the course's programs speak, with plain ones",
+	      c->peer, COUNT_OF(TRY_NS));
 	memset(c->ring, 0, sizeof(c->ring));
 	c->m.sent = c->next_number = 0;
 	c->start_ns = clk_mono_ns();

@@ -48,6 +48,7 @@ static bool wants_stamps(struct server *s, const struct udp_question *q, struct 
 	if (s->has_stamps)
 		return true;
 	s->has_stamps = kstamp_ask(s->udp_fd, KSTAMP_RECEIVED | KSTAMP_HARDWARE) == 0;
+	s->batch.is_bare = s->batch.is_bare && !s->has_stamps;
 	return false;
 }
 
@@ -64,8 +65,9 @@ static void send_with_stamps(struct server *s, const struct udp_question *q, con
 	if (s->batch.count.answered == answered)
 		return;
 	uint32_t stamp = s->next_stamp++;
-	s->awaited[stamp % STAMPS_AWAITED] =
-		(struct awaited){ .stamp = stamp, .session = x->session, .source = how->source, .number = x->number };
+	s->awaited[stamp % STAMPS_AWAITED] = (struct awaited){
+		.stamp = stamp, .session = x->session, .source = how->source, .number = x->number
+	};
 }
 
 static void say_who(const struct addr *from)
