@@ -61,7 +61,8 @@ struct arg_spec {
 };
 
 /* Parses argv, filling what the rows point to. Returns the index of the first operand; operands may stand anywhere
- * before a "--". */
+ * before a "--". It may be called again with the same words in their first order: argv's are moved, operands behind
+ * options. */
 int args_parse(const struct arg_spec *spec, int argc, char **argv);
 
 /* One line "tool: text (try 'tool --help')" and exit status 2: for what the table cannot express. */

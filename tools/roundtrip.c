@@ -21,6 +21,7 @@
 
 #include "clock.h"
 #include "diag.h"
+#include "mem.h"
 #include "roundtrip/datagram.h"
 #include "units.h"
 
@@ -193,19 +194,34 @@ static void check_server(void)
 	opt.drift_ppm = opt.drift != NULL ? parse_drift(opt.drift) : 0;
 }
 
+static void set_operands(char *const operands[])
+{
+	opt.host = operands[0];
+	if (opt.host != NULL && operands[1] != NULL)
+		args_misuse("one HOST, not '%s' as well", operands[1]);
+}
+
+/* --ntp has other defaults than the rest, so with it the line is read again: what stands there still counts. args_parse moves
+ * the words about. */
+static void parse(int argc, char **argv)
+{
+	size_t len = (size_t)(argc + 1) * sizeof(*argv);
+	char **words = xmalloc(len);
+	int first = args_parse(&spec, argc, memcpy(words, argv, len));
+	if (opt.ntp) {
+		opt.port = NTP_PORT;
+		opt.interval_ns = NTP_INTERVAL_NS;
+		first = args_parse(&spec, argc, memcpy(words, argv, len));
+	}
+	set_operands(words + first);
+	free(words);
+}
+
 int main(int argc, char **argv)
 {
 	diag_tool = "roundtrip";
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	int first = args_parse(&spec, argc, argv);
-	if (opt.ntp) { /* it has other defaults: the line is read again with them */
-		opt.port = NTP_PORT;
-		opt.interval_ns = NTP_INTERVAL_NS;
-		first = args_parse(&spec, argc, argv);
-	}
-	opt.host = argv[first];
-	if (opt.host != NULL && argv[first + 1] != NULL)
-		args_misuse("one HOST, not '%s' as well", argv[first + 1]);
+	parse(argc, argv);
 	if (opt.ipv4 && opt.ipv6)
 		args_misuse("-4 or -6, not both");
 	if (opt.server + opt.clock + opt.same_core + opt.ntp > 1)

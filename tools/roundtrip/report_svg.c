@@ -16,6 +16,7 @@
 enum { LABEL_TEXT = 160 };
 
 struct curves {
+	size_t n;
 	double x[TIMELINE_CELLS]; /* s */
 	double shortest[TIMELINE_CELLS], longest[TIMELINE_CELLS];
 	double offset[TIMELINE_CELLS], high[TIMELINE_CELLS], low[TIMELINE_CELLS], line[TIMELINE_CELLS];
@@ -79,7 +80,6 @@ static struct scale offset_scale(const struct timeline *t)
 	return scale;
 }
 
-/* A cell without a sample is a gap. */
 static void fill_gap(struct curves *c, size_t i)
 {
 	c->x[i] = c->shortest[i] = c->longest[i] = NAN;
@@ -107,18 +107,34 @@ static uint64_t end_of(const struct timeline *t)
 	return t->n_cells > 0 ? t->cells[t->n_cells - 1].best.at_ns : 0;
 }
 
+/* How many cells in a row may be empty before that is a gap. A cell may well be shorter than the time between two questions; a gap
+ * is where answers are missing that usually came. */
+static size_t patience_of(const struct timeline *t)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < t->n_cells; i++)
+		used += t->cells[i].n > 0;
+	return used > 0 ? 4 * (t->n_cells / used + 1) : 0;
+}
+
 static void fill(struct curves *c, const struct timeline *t, const struct clockfit *fit, const struct scale *rtt,
 		 const struct scale *offset)
 {
+	size_t patience = patience_of(t), last = 0;
+
+	c->n = 0;
 	for (size_t i = 0; i < t->n_cells; i++) {
 		const struct timeline_cell *cell = &t->cells[i];
-		if (cell->n == 0) {
-			fill_gap(c, i);
+		if (cell->n == 0)
 			continue;
-		}
-		fill_cell(c, i, cell, rtt, offset);
+		if (c->n > 0 && i - last > patience)
+			fill_gap(c, c->n++);
+		last = i;
+		fill_cell(c, c->n, cell, rtt, offset);
 		if (fit->has_drift)
-			c->line[i] = scaled_line(offset, fit, cell->best.at_ns, end_of(t));
+			c->line[c->n] = scaled_line(offset, fit, cell->best.at_ns, end_of(t));
+		c->n++;
 	}
 }
 
@@ -172,19 +188,19 @@ static void draw(FILE *out, const struct report_about *a, const struct figures *
 	name_rtt(&l, a, f, &rtt);
 	name_clock(&l, f, &offset);
 	const struct chart_series of_rtt[] = {
-		{ .label = l.shortest, .x = c.x, .y = c.shortest, .n = t->n_cells },
-		{ .label = l.longest, .x = c.x, .y = c.longest, .n = t->n_cells },
+		{ .label = l.shortest, .x = c.x, .y = c.shortest, .n = c.n },
+		{ .label = l.longest, .x = c.x, .y = c.longest, .n = c.n },
 	};
 	struct chart_series of_clock[3];
 	size_t n = 0;
 	of_clock[n++] = (struct chart_series){
-		.label = "where the offset can lie", .x = c.x, .y = c.high, .y_low = c.low, .n = t->n_cells
+		.label = "where the offset can lie", .x = c.x, .y = c.high, .y_low = c.low, .n = c.n
 	};
 	if (f->fit.has_drift)
 		of_clock[n++] = (struct chart_series){
-			.label = l.line, .x = c.x, .y = c.line, .n = t->n_cells, .dashed = true
+			.label = l.line, .x = c.x, .y = c.line, .n = c.n, .dashed = true
 		};
-	of_clock[n++] = (struct chart_series){ .label = l.offset, .x = c.x, .y = c.offset, .n = t->n_cells };
+	of_clock[n++] = (struct chart_series){ .label = l.offset, .x = c.x, .y = c.offset, .n = c.n };
 	const struct chart above = { .title = l.title,
 				     .x_label = l.lost,
 				     .y_label = l.rtt,
