@@ -23,7 +23,7 @@ struct chart_series {
 	const char *label;
 	const double *x, *y;
 	size_t n;
-	bool dashed; /* a prediction or a model, not a measurement */
+	bool dashed;         /* a prediction or a model, not a measurement */
 	const double *y_low; /* NULL: a line */
 };
 

@@ -12,9 +12,9 @@ enum { NS_PER_US = 1000, NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 
 /* A deadline that never comes. */
 #define CLK_NEVER UINT64_MAX
 
-uint64_t clk_mono_ns(void); /* only differences mean something; never send it to another host */
+uint64_t clk_mono_ns(void);        /* only differences mean something; never send it to another host */
 uint64_t clk_mono_coarse_ns(void); /* the same as of the last timer tick, up to 10 ms ago, for a third of the cost */
-int64_t clk_real_ns(void);  /* since 1970; may jump when somebody sets the clock */
+int64_t clk_real_ns(void);         /* since 1970; may jump when somebody sets the clock */
 
 /* Sleeps until the monotonic clock reads deadline_ns: a loop that adds its period to the deadline keeps the period.
  * Blocks; goes on sleeping after a signal handler ran. */

@@ -23,7 +23,7 @@ enum {
 	LETTER = 7,
 	LINE = 20, /* height of a line of text */
 	TITLE = 30,
-	GAP = 8,            /* between an axis and its labels */
+	GAP = 8, /* between an axis and its labels */
 	Y_TICKS = 9,
 	LEGEND_SAMPLE = 26, /* the piece of line before a label in the legend */
 	POINTS_MARKED = 64, /* a series with more points than this is a line without marks */
@@ -287,7 +287,8 @@ static void draw_line(const struct picture *p, size_t s)
 static void draw_band_piece(const struct picture *p, const struct chart_series *series, size_t from, size_t to)
 {
 	for (size_t i = from; i < to; i++)
-		fprintf(p->out, "%s%.1f,%.1f", i > from ? "L" : "M", place_x(p, series->x[i]), place_y(p, series->y[i]));
+		fprintf(p->out, "%s%.1f,%.1f", i > from ? "L" : "M", place_x(p, series->x[i]),
+			place_y(p, series->y[i]));
 	for (size_t i = to; i-- > from;)
 		fprintf(p->out, "L%.1f,%.1f", place_x(p, series->x[i]), place_y(p, series->y_low[i]));
 	fputs("z", p->out);

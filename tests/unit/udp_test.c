@@ -55,8 +55,10 @@ static void service_start(struct service *s, const char *host, int family, uint3
 static void service_stop(struct service *s)
 {
 	const struct udp *u = &s->u;
-	CHECK_INT(u->batch.count.received, u->batch.count.answered + u->batch.count.silent + u->batch.count.refused_port + u->batch.count.refused_group + u->batch.count.refused_rate +
-				       u->batch.count.refused_long + u->batch.count.truncated + u->batch.count.dropped);
+	CHECK_INT(u->batch.count.received, u->batch.count.answered + u->batch.count.silent +
+						   u->batch.count.refused_port + u->batch.count.refused_group +
+						   u->batch.count.refused_rate + u->batch.count.refused_long +
+						   u->batch.count.truncated + u->batch.count.dropped);
 	udp_stop(&s->u);
 	udp_stop(&s->u);
 	CHECK_INT(reactor_stats(s->r)->spins, 0);
@@ -331,7 +333,8 @@ static void test_source_ports(void)
 		ask(fd, &s.bound, "x", 1);
 		serve_until(&s, ++asked);
 		refused += rows[i].refused;
-		if (!CHECK_INT(s.u.batch.count.refused_port, refused) || !CHECK_INT(s.u.batch.count.answered, asked - refused))
+		if (!CHECK_INT(s.u.batch.count.refused_port, refused) ||
+		    !CHECK_INT(s.u.batch.count.answered, asked - refused))
 			fprintf(stderr, "    source port %u\n", rows[i].port);
 		if (rows[i].refused)
 			is_silent(fd);

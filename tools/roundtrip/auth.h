@@ -3,7 +3,7 @@
  *
  *	client                                               server
  *	   question, signed, without a cookie  ------------>    signed: yes. Cookie: no.
- *	   <---------------- challenge, signed, with a cookie   (a function of who asks and of the time: nothing is kept)
+ *	   <---------------- challenge, signed, with a cookie   (made of who asks and when: nothing is kept)
  *	   question, signed, with the cookie   ------------>    answered, if its number is new to the session
  *	   <----------- answer, signed, with the next cookie
  *

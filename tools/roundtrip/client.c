@@ -258,7 +258,8 @@ static int ask_and_hear(struct client *c)
 	struct ticks t = ticks_of(c);
 	bool has_warned = false;
 	for (bool has_heard = false;; has_heard = c->unaccounted != NULL) {
-		/* WHY not read again after an answer: a clock costs 30 ns, and on loopback an answer is there in 4000. */
+		/* WHY not read again after an answer: a clock costs 30 ns, and on loopback an answer is there in 4000.
+		 * */
 		uint64_t now_ns = has_heard ? c->now_ns : now_of(c);
 		int error = ask_due(c, now_ns);
 		talk_account(c);
@@ -345,8 +346,8 @@ static void go_on_plain(struct client *c)
 	set_mode(c, MODE_PLAIN);
 }
 
-/* Extended questions to begin with, each with some patience for its answer. They count if there is one, as far as -n goes; beyond
- * that the last one is repeated. */
+/* Extended questions to begin with, each with some patience for its answer. They count if there is one, as far as -n
+ * goes; beyond that the last one is repeated. */
 static int negotiate_udp(struct client *c)
 {
 	for (size_t i = 0; i < COUNT_OF(TRY_NS) && sig_pending(NULL) == 0; i++) {

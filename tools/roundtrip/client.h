@@ -35,20 +35,19 @@ struct client {
 	enum client_mode mode;
 	struct auth auth; /* the key; no secret */
 	uint64_t session, cookie;
-	size_t len;      /* bytes of a question */
-	uint32_t limit;  /* what the server said of its own; 0: none, or not known */
-	struct ntp ntp;  /* the last answer, for the report */
-	bool has_warned; /* of somebody who refuses */
+	size_t len;        /* bytes of a question */
+	uint32_t limit;    /* what the server said of its own; 0: none, or not known */
+	struct ntp ntp;    /* the last answer, for the report */
+	bool has_warned;   /* of somebody who refuses */
 	bool has_answer;   /* the server speaks as we do */
 	bool is_ending;    /* nothing is asked any more */
 	bool is_forgotten; /* the server counts anew: on which way something was lost, it cannot tell any more */
 
 	uint64_t start_ns; /* monotonic; all times in an exchange count from here */
 	uint64_t next_number;
-	uint64_t
-		next_ns; /* when the next question should be sent, since start_ns; CLK_NEVER: when the answer is there */
+	uint64_t next_ns; /* when the next question should be sent */
 	uint64_t last_sent_ns;
-	uint64_t now_ns;           /* the latest reading of the monotonic clock */
+	uint64_t now_ns;              /* the latest reading of the monotonic clock */
 	struct question *unaccounted; /* answered, and not in the figures yet */
 
 	struct question ring[CLIENT_RING];
@@ -76,8 +75,8 @@ MUST_USE int talk_hear(struct client *c, int flags);
 /* The last one once more, because nobody has answered it; it counts once. */
 MUST_USE int talk_ask_again(struct client *c);
 
-/* What the last answer means for the figures: later than talk_hear, so that in a closed loop the next question is under way
- * meanwhile. talk_hear and talk_ask do it for the one before, if need be. */
+/* What the last answer means for the figures: later than talk_hear, so that in a closed loop the next question is under
+ * way meanwhile. talk_hear and talk_ask do it for the one before, if need be. */
 void talk_account(struct client *c);
 
 /* Stamps of questions, from the error queue. */

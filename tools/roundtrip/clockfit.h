@@ -29,12 +29,12 @@ struct clockfit {
 	uint64_t offset_bound_ns; /* the true one is within +- this, at the time at_ns */
 	uint64_t at_ns;           /* since the beginning of the run */
 
-	bool has_drift;           /* at least three cells */
-	double drift_ppm;         /* positive: the server's clock gains on ours */
+	bool has_drift;   /* at least three cells */
+	double drift_ppm; /* positive: the server's clock gains on ours */
 	double drift_bound_ppm;
-	bool is_straight;         /* false: no line passes through all bands - a clock was set, or steered, or the path changed - and
+	bool is_straight; /* false: no line passes through all bands - a clock was set, or steered, or the path changed - and
 				     the bands were widened until one did: the bound is of little worth */
-	int64_t end_offset_ns;    /* where the line is at the best sample of the last cell; offset_ns without a drift */
+	int64_t end_offset_ns; /* where the line is at the best sample of the last cell; offset_ns without a drift */
 };
 
 /* Takes up to some milliseconds: once for each report, not for each answer. All zero for an empty timeline. LIMIT:

@@ -22,16 +22,16 @@
 struct exchange {
 	uint64_t intended_ns, sent_ns, received_ns; /* monotonic clock, since the beginning of the run */
 	int64_t t1, t2, t3, t4;
-	uint64_t resolution_ns;                     /* of the stamps, see sample.h */
+	uint64_t resolution_ns; /* of the stamps, see sample.h */
 	int64_t k1_sched, k1_sent, k2, k3_sched, k3_sent, k4;
 	int64_t h1, h2, h3, h4;
 };
 
 /* Where the time goes: the way of a datagram, cut at every stamp. */
 enum stage {
-	STAGE_ASK_QUEUE,  /* t1 -> k1_sched: send(2), routing, to the queue discipline */
-	STAGE_ASK_DEVICE, /* k1_sched -> k1_sent: in the queue, to the driver */
-	STAGE_WIRE,       /* both ways together, kernel to kernel: (k4 - k1_sent) - (k3_sent - k2) */
+	STAGE_ASK_QUEUE,     /* t1 -> k1_sched: send(2), routing, to the queue discipline */
+	STAGE_ASK_DEVICE,    /* k1_sched -> k1_sent: in the queue, to the driver */
+	STAGE_WIRE,          /* both ways together, kernel to kernel: (k4 - k1_sent) - (k3_sent - k2) */
 	STAGE_SERVER_WAKE,   /* k2 -> t2: until the server's recv(2) has returned */
 	STAGE_SERVER_WORK,   /* t2 -> t3 */
 	STAGE_ANSWER_QUEUE,  /* t3 -> k3_sched */
@@ -44,7 +44,7 @@ extern const char *const stage_names[STAGES]; /* "ask_queue" ...: for JSON */
 
 /* What the server said last of the questions that it has received. */
 struct uplink {
-	bool is_known;      /* false: a plain server cannot tell, or it has forgotten us on the way */
+	bool is_known; /* false: a plain server cannot tell, or it has forgotten us on the way */
 	uint64_t next, received, duplicated, reordered; /* as in track.h */
 };
 
@@ -63,12 +63,13 @@ struct measure {
 	uint64_t unsent;     /* the kernel did not take the question */
 
 	/* The client itself calls track_see on these two: */
-	struct track trip;   /* questions that were answered in time */
-	struct track down;   /* the server's answers, if it numbers them; the late ones, too */
+	struct track trip; /* questions that were answered in time */
+	struct track down; /* the server's answers, if it numbers them; the late ones, too */
 	struct uplink up;
 
 	struct hist rtt, corrected;
-	struct hist up_excess, down_excess; /* above the shortest one so far; the shortest itself, with the clocks' difference: */
+	/* One way: above the shortest one so far; and that itself, with the clocks' difference. */
+	struct hist up_excess, down_excess;
 	int64_t up_min_ns, down_min_ns;
 	uint64_t n_jitter;
 	uint64_t last_rtt_ns;
@@ -76,7 +77,7 @@ struct measure {
 	double rtt_jitter_ns, up_jitter_ns, down_jitter_ns; /* sums of |difference to the one before| (RFC 3393) */
 
 	struct timeline timeline;
-	struct timeline kernel;             /* the same from k1_sent, k2, k3_sent, k4 (--where) */
+	struct timeline kernel; /* the same from k1_sent, k2, k3_sent, k4 (--where) */
 	struct hist stages[STAGES];
 
 	struct synchronised here, there;
@@ -103,9 +104,10 @@ void measure_add_stages(struct measure *m, const struct exchange *x);
 struct losses {
 	uint64_t lost; /* no answer in time */
 	bool has_directions;
-	uint64_t up;      /* the server did not see them, but later ones */
-	uint64_t down;    /* answers that are missing between those that came */
-	uint64_t unknown; /* sent after the last one of which the server told; answered too late, or by the server's choice not at all */
+	uint64_t up;   /* the server did not see them, but later ones */
+	uint64_t down; /* answers that are missing between those that came */
+	/* Sent after the last one of which the server told; answered too late, or by the server's choice not at all. */
+	uint64_t unknown;
 };
 struct losses measure_losses(const struct measure *m);
 

@@ -1,6 +1,6 @@
-/* report.c - what a client tells while it runs: the start, the intervals, the live line, and who tells the rest: report_text.c
- * and report_json.c the end, report_csv.c each answer, report_svg.c the picture. Keys and meanings of all figures are in
- * docs/tools/roundtrip.md. */
+/* report.c - what a client tells while it runs: the start, the intervals, the live line, and who tells the rest:
+ * report_text.c and report_json.c the end, report_csv.c each answer, report_svg.c the picture. Keys and meanings of all
+ * figures are in docs/tools/roundtrip.md. */
 #include "report.h"
 
 #include "clock.h"
@@ -80,7 +80,8 @@ static void json_start(const struct report_about *a)
 	json_end(&j);
 }
 
-/* The text begins with the first interval or with the report: until an answer came nobody knows what the server speaks. */
+/* The text begins with the first interval or with the report: until an answer came nobody knows what the server speaks.
+ * */
 void roundtrip_report_start(const struct report_about *a)
 {
 	memset(&told, 0, sizeof(told));

@@ -1,5 +1,5 @@
-/* report.h - what the chapters of the report share: one struct of figures feeds the text and the JSON, so that they cannot
- * disagree. Where a figure is not known it is NAN, or the flag beside it is false; nobody prints a 0 for it. */
+/* report.h - what the chapters of the report share: one struct of figures feeds the text and the JSON, so that they
+ * cannot disagree. Where a figure is not known it is NAN, or the flag beside it is false; nobody prints a 0 for it. */
 #ifndef TCPLAB_ROUNDTRIP_REPORT_H
 #define TCPLAB_ROUNDTRIP_REPORT_H
 
@@ -26,7 +26,8 @@ static inline bool roundtrip_has_schedule(const struct report_about *a)
 	return a->o->interval_ns > 0 && !a->o->naive;
 }
 
-/* What an NTP server says that its own clock may be off by (RFC 5905 11.2, root distance), if it is synchronised at all. */
+/* What an NTP server says that its own clock may be off by (RFC 5905 11.2, root distance), if it is synchronised at
+ * all. */
 static inline bool roundtrip_is_synchronised(const struct ntp *ntp)
 {
 	return ntp->leap != 3 && ntp->stratum < 16;

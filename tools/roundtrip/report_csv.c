@@ -1,5 +1,5 @@
-/* report_csv.c - a line for each answer, for a spreadsheet or for a program of one's own. Numbers are plain: no units, no blanks;
- * a stamp that there is not is an empty field. */
+/* report_csv.c - a line for each answer, for a spreadsheet or for a program of one's own. Numbers are plain: no units,
+ * no blanks; a stamp that there is not is an empty field. */
 #include "report.h"
 
 #include "clock.h"

@@ -1,5 +1,5 @@
-/* report_svg.c - --svg: the run as a picture of two charts over time, both from the cells of the timeline, so that its size does
- * not depend on how long the run was:
+/* report_svg.c - --svg: the run as a picture of two charts over time, both from the cells of the timeline, so that its
+ * size does not depend on how long the run was:
  *
  *	RTT     the shortest and the longest one of each cell
  *	offset  that of the cell's best sample, the band where the true one must lie, and the straight line */
@@ -40,8 +40,8 @@ static struct scale scale_for(double greatest_ns)
 	return (struct scale){ .unit = "s", .unit_ns = 1e9 };
 }
 
-/* An offset of half a century, to the nanosecond, is more than a double holds: first subtract, then convert. Wraps around for
- * offsets that are no times at all. */
+/* An offset of half a century, to the nanosecond, is more than a double holds: first subtract, then convert. Wraps
+ * around for offsets that are no times at all. */
 static double scaled_offset(const struct scale *s, int64_t ns)
 {
 	return (double)(int64_t)((uint64_t)ns - (uint64_t)s->zero_ns) / s->unit_ns;
@@ -55,8 +55,8 @@ static double scaled_line(const struct scale *s, const struct clockfit *fit, uin
 	return scaled_offset(s, fit->end_offset_ns) - back_ns / s->unit_ns;
 }
 
-/* WHY the odd zero: an hour's offset that moves by microseconds would have axis labels of twelve digits, so the axis begins at a
- * sample's offset then, and says so. */
+/* WHY the odd zero: an hour's offset that moves by microseconds would have axis labels of twelve digits, so the axis
+ * begins at a sample's offset then, and says so. */
 static struct scale offset_scale(const struct timeline *t)
 {
 	int64_t least = INT64_MAX, greatest = INT64_MIN;
@@ -107,8 +107,8 @@ static uint64_t end_of(const struct timeline *t)
 	return t->n_cells > 0 ? t->cells[t->n_cells - 1].best.at_ns : 0;
 }
 
-/* How many cells in a row may be empty before that is a gap. A cell may well be shorter than the time between two questions; a gap
- * is where answers are missing that usually came. */
+/* How many cells in a row may be empty before that is a gap. A cell may well be shorter than the time between two
+ * questions; a gap is where answers are missing that usually came. */
 static size_t patience_of(const struct timeline *t)
 {
 	size_t used = 0;

@@ -1,5 +1,5 @@
-/* report_text.c - the report of the end for a human who wants to understand: first the numbers, in a table, then what they mean and
- * how far they can be trusted, a paragraph each. */
+/* report_text.c - the report of the end for a human who wants to understand: first the numbers, in a table, then what
+ * they mean and how far they can be trusted, a paragraph each. */
 #include "report.h"
 
 #include "os.h"
@@ -130,7 +130,8 @@ static void print_titles(void)
 	printf("    %*s\n", COLUMN, "jitter");
 }
 
-/* One unit for a line, that of the median, so that the numbers can be compared; `more_ns` is added to all but the jitter. */
+/* One unit for a line, that of the median, so that the numbers can be compared; `more_ns` is added to all but the
+ * jitter. */
 static void print_row(const char *label, const struct hist *h, int64_t more_ns, double jitter_ns)
 {
 	double median = (double)hist_quantile(h, 0.5) + (double)more_ns;

@@ -42,8 +42,9 @@ struct report_about {
 	const char *peer;      /* "127.0.0.1:3123" */
 	const char *transport; /* "udp", "tcp" */
 	const char *wire;      /* "plain", "extended", "ntp"; may change until the first answer came */
-	const struct ntp *ntp; /* --ntp: the server's last answer (datagram.h); NULL: none came, or it is no such server */
-	uint64_t len;          /* bytes of a question */
+	const struct ntp
+		*ntp; /* --ntp: the server's last answer (datagram.h); NULL: none came, or it is no such server */
+	uint64_t len; /* bytes of a question */
 };
 
 /* Begins a run, also the second one of a process. */

@@ -1,7 +1,7 @@
 /* sample.h - one round trip, as its stamps tell it.
  *
- *	our clock       t1 ------------------------------------> t4     all four: ns since 1970, each by the clock of the
- *	                  \                                   /          end that took it (RFC 5905 8)
+ *	our clock       t1 ------------------------------------> t4     all four: ns since 1970, each by
+ *	                  \                                   /          the clock of its end (RFC 5905 8)
  *	                   \  up                       down  /
  *	its clock           t2 -----------------------> t3
  *
@@ -17,12 +17,12 @@
 #include <stdint.h>
 
 struct sample {
-	uint64_t at_ns;          /* when the answer came, since the beginning of the run, by the monotonic clock */
-	uint64_t rtt_ns;         /* from the real sending on; t4 - t1 is by the monotonic clock, which nobody sets */
-	uint64_t corrected_ns;   /* the same from the time at which it should have been sent */
+	uint64_t at_ns;        /* when the answer came, since the beginning of the run, by the monotonic clock */
+	uint64_t rtt_ns;       /* from the real sending on; t4 - t1 is by the monotonic clock, which nobody sets */
+	uint64_t corrected_ns; /* the same from the time at which it should have been sent */
 	int64_t offset_ns;
-	int64_t up_ns, down_ns;  /* t2 - t1, t4 - t3: a way, and what the clocks differ by */
-	uint64_t resolution_ns;  /* of the coarser clock: 1000 for the course's stamps; widens the bound */
+	int64_t up_ns, down_ns; /* t2 - t1, t4 - t3: a way, and what the clocks differ by */
+	uint64_t resolution_ns; /* of the coarser clock: 1000 for the course's stamps; widens the bound */
 };
 
 /* Stamps come from strangers, and a stranger may say INT64_MIN. Differences and sums stop at the ends of what 64 bits

@@ -40,7 +40,8 @@ static void take_stamps(struct server *s)
 	}
 }
 
-/* Does this client want to know when its answer leaves? From the first such question on, every datagram comes with its stamps. */
+/* Does this client want to know when its answer leaves? From the first such question on, every datagram comes with its
+ * stamps. */
 static bool wants_stamps(struct server *s, const struct udp_question *q, struct extended *x)
 {
 	if (!extended_get(q->bytes, q->len, x) || !(x->flags & EXTENDED_WHERE))
@@ -52,8 +53,8 @@ static bool wants_stamps(struct server *s, const struct udp_question *q, struct 
 	return false;
 }
 
-/* Sends the answer at once. WHY: the kernel numbers the datagrams that it stamps and sends, so it has to be known of this one
- * whether it was sent. None waits before it, see answer_batch. */
+/* Sends the answer at once. WHY: the kernel numbers the datagrams that it stamps and sends, so it has to be known of
+ * this one whether it was sent. None waits before it, see answer_batch. */
 static void send_with_stamps(struct server *s, const struct udp_question *q, const struct asked *how, size_t len,
 			     const struct extended *x)
 {

@@ -19,8 +19,8 @@
  * frequency_ppm makes it faster. A server that gains 50 ppm on us brings frequency_ppm to +50.
  *
  * LIMIT: RFC 5905's loop is made for polls of 64 s and more and takes hours; adjtime(3) slews by 500 ppm only, ours as
- * fast as the controller wants. There is no panic threshold (1000 s), and a step is taken at once instead of after
- * 900 s of doubt. */
+ * fast as the controller wants. There is no panic threshold (1000 s), and a step is taken at once instead of after 900
+ * s of doubt. */
 #ifndef TCPLAB_ROUNDTRIP_STEER_H
 #define TCPLAB_ROUNDTRIP_STEER_H
 
@@ -38,18 +38,18 @@ enum steer_action { STEER_NONE /* no new sample */, STEER_STEP, STEER_SLEW };
 
 struct steer_decision {
 	enum steer_action action;
-	uint64_t at_ns;         /* the end of the poll */
-	int64_t offset_ns;      /* of the chosen sample, less what has been steered: how wrong the steered clock is */
-	uint64_t rtt_ns;        /* of the chosen sample */
-	int64_t correction_ns;  /* what would be stepped, or slewed until the next poll; 0: STEER_NONE */
-	double frequency_ppm;   /* the frequency correction from now on */
+	uint64_t at_ns;        /* the end of the poll */
+	int64_t offset_ns;     /* of the chosen sample, less what has been steered: how wrong the steered clock is */
+	uint64_t rtt_ns;       /* of the chosen sample */
+	int64_t correction_ns; /* what would be stepped, or slewed until the next poll; 0: STEER_NONE */
+	double frequency_ppm;  /* the frequency correction from now on */
 };
 
 /* Begin with steer_init. */
 struct steer {
 	uint64_t poll_ns, poll_end_ns;
 	bool has_best;
-	struct sample best;     /* of the poll that is going on */
+	struct sample best; /* of the poll that is going on */
 	size_t n_filter;
 	struct sample filter[STEER_FILTER]; /* the latest first */
 	bool was_used;

@@ -71,7 +71,8 @@ static bool is_about_nobody(int error)
 	return error == ECONNREFUSED;
 }
 
-/* ICMP said that an earlier question met nobody: that is all that UDP ever hears of it (udp(7)). Returns as if nothing had come. */
+/* ICMP said that an earlier question met nobody: that is all that UDP ever hears of it (udp(7)). Returns as if nothing
+ * had come. */
 static int count_refusal(struct client *c)
 {
 	c->m.refused++;

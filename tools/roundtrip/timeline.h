@@ -15,8 +15,8 @@ enum { TIMELINE_CELLS = 256 };
 static const uint64_t TIMELINE_FIRST_NS = 1000 * 1000; /* how long a cell is at first */
 
 struct timeline_cell {
-	uint64_t n;          /* samples; 0: none, and nothing else means anything */
-	struct sample best;  /* the one with the shortest RTT, the first of equals */
+	uint64_t n;         /* samples; 0: none, and nothing else means anything */
+	struct sample best; /* the one with the shortest RTT, the first of equals */
 	uint64_t rtt_max_ns;
 	double rtt_sum_ns;
 };
