@@ -47,6 +47,12 @@ int kstamp_ask(int fd, unsigned what)
 		flags |= SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_OPT_TX_SWHW;
 	if ((what & KSTAMP_HARDWARE) != 0 && (what & KSTAMP_RECEIVED) != 0)
 		flags |= SOF_TIMESTAMPING_RX_HARDWARE;
+	struct kstamp_sent old;
+	uint32_t none = 0; /* the count begins when OPT_ID goes on, not when it is on already */
+	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &none, sizeof(none)) < 0)
+		return -1;
+	while (kstamp_take(fd, &old) == 1)
+		;
 	return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags));
 }
 

@@ -38,9 +38,9 @@ enum {
 /* From now on; `what` is of enum kstamp_what. Without KSTAMP_SENT the stamps of single datagrams can still be asked
  * for, by kstamp_ask_one. 0, or -1 with errno.
  *
- * The first call of a socket begins the count of sent datagrams at 0, a later one goes on with it. A send(2) that
- * failed counts nothing; before Linux 6.9 it might, so that a number was left out. The first datagrams that come
- * after the call may have no stamp: the kernel switches its stamps on a little later, for all sockets at once; and
+ * Each call begins the count of sent datagrams at 0, and drops the stamps that wait in the error queue. So call it again
+ * after a send(2) that failed: whether that one was counted depends on who refused it (a firewall does so after the
+ * count) and on the kernel (before Linux 6.9). The first datagrams that come after the call may have no stamp: the kernel switches its stamps on a little later, for all sockets at once; and
  * for that reason stamps may come to a socket that has asked for none, so KSTAMP_LEN of room is always needed after
  * this call. */
 MUST_USE int kstamp_ask(int fd, unsigned what);

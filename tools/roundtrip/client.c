@@ -71,7 +71,7 @@ static int set_up(struct client *c, struct net_error *e)
 		return net_fail(e, "set", "SO_RCVTIMEO");
 	if (o->dscp != 0 && set_dscp(c->fd, o->dscp) < 0)
 		return net_fail(e, "set", "DSCP");
-	if (o->where && kstamp_ask(c->fd, KSTAMP_RECEIVED | KSTAMP_SENT | KSTAMP_HARDWARE) < 0)
+	if (o->where && kstamp_ask(c->fd, TALK_STAMPS) < 0)
 		return net_fail(e, "set", "SO_TIMESTAMPING");
 	return 0;
 }

@@ -15,7 +15,11 @@
 
 #include "auth.h"
 #include "datagram.h"
+#include "kstamp.h"
 #include "roundtrip.h"
+
+/* What is asked of kstamp.h with --where. */
+enum { TALK_STAMPS = KSTAMP_RECEIVED | KSTAMP_SENT | KSTAMP_HARDWARE };
 
 enum { CLIENT_RING = 1 << 15, CLIENT_STAMPS = 1 << 10 };
 

@@ -40,6 +40,14 @@ static void take_stamps(struct server *s)
 	}
 }
 
+static void ask_for_stamps(struct server *s)
+{
+	s->has_stamps = kstamp_ask(s->udp_fd, KSTAMP_RECEIVED | KSTAMP_HARDWARE) == 0;
+	s->batch.is_bare = s->batch.is_bare && !s->has_stamps;
+	s->next_stamp = 0;
+	memset(s->awaited, 0, sizeof(s->awaited));
+}
+
 /* Does this client want to know when its answer leaves? From the first such question on, every datagram comes with its
  * stamps. */
 static bool wants_stamps(struct server *s, const struct udp_question *q, struct extended *x)
@@ -48,8 +56,7 @@ static bool wants_stamps(struct server *s, const struct udp_question *q, struct 
 		return false;
 	if (s->has_stamps)
 		return true;
-	s->has_stamps = kstamp_ask(s->udp_fd, KSTAMP_RECEIVED | KSTAMP_HARDWARE) == 0;
-	s->batch.is_bare = s->batch.is_bare && !s->has_stamps;
+	ask_for_stamps(s);
 	return false;
 }
 
@@ -63,8 +70,10 @@ static void send_with_stamps(struct server *s, const struct udp_question *q, con
 	if (!udpbatch_answer(&s->batch, len))
 		return;
 	udpbatch_send(&s->batch, 0);
-	if (s->batch.count.answered == answered)
+	if (s->batch.count.answered == answered) {
+		ask_for_stamps(s); /* the kernel may have counted it, or not: begin anew */
 		return;
+	}
 	uint32_t stamp = s->next_stamp++;
 	s->awaited[stamp % STAMPS_AWAITED] = (struct awaited){
 		.stamp = stamp, .session = x->session, .source = how->source, .number = x->number

@@ -5,6 +5,7 @@
 #include "diag.h"
 #include "kstamp.h"
 #include "prng.h"
+#include "sig.h"
 
 #include <errno.h>
 #include <math.h>
@@ -83,17 +84,30 @@ static int count_refusal(struct client *c)
 	return -1;
 }
 
+/* After a send(2) that failed. On a connection a server that does not read makes us wait; the socket's tick (io.h) lets us look
+ * around meanwhile. */
+static bool may_try_again(const struct client *c, uint64_t limit_ns)
+{
+	if (errno == EINTR)
+		return true;
+	if (!c->o->tcp || errno != EAGAIN)
+		return false;
+	errno = atomic_load(sig_flag()) ? ECANCELED : ETIMEDOUT;
+	return errno == ETIMEDOUT && since_start(c) < limit_ns;
+}
+
 static int send_question(struct client *c)
 {
 	ssize_t n;
 	size_t at = 0;
+	uint64_t limit_ns = since_start(c) + c->o->timeout_ns;
 	do {
 		n = send(c->fd, c->out + at, c->len - at, MSG_NOSIGNAL);
 		if (diag_trace)
 			tracef("send(%d, %zu) = %zd", c->fd, c->len - at, n);
 		if (n < 0 && is_about_nobody(errno) && !c->o->tcp)
 			count_refusal(c); /* of one before; this one is still to be sent */
-		else if (n < 0 && errno != EINTR)
+		else if (n < 0 && !may_try_again(c, limit_ns))
 			return -1;
 		else if (n > 0)
 			at += (size_t)n;
@@ -123,8 +137,13 @@ static int ask(struct client *c, struct question *q)
 		q->x.t1 = plain_name(c, q->number, q->x.t1);
 	put_question(c, q);
 	c->last_sent_ns = q->x.sent_ns;
-	if (send_question(c) < 0)
+	if (send_question(c) < 0) {
+		int saved = errno;
+		if (c->o->where && kstamp_ask(c->fd, TALK_STAMPS) == 0)
+			c->n_stamped = 0;
+		errno = saved;
 		return -1;
+	}
 	if (c->o->where)
 		c->stamped[c->n_stamped++ % CLIENT_STAMPS] = q->number;
 	return 0;
