@@ -21,7 +21,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { ASK_BURST = 64 };
+enum { ASK_BURST = 64, LOOKS = 64 };
 static const uint64_t LIVE_NS = UINT64_C(250) * NS_PER_MS;
 static const uint64_t STEER_POLL_NS = NS_PER_S;
 static const uint64_t LINGER_NS = UINT64_C(200) * NS_PER_MS; /* for the last answers, at least */
@@ -153,7 +153,12 @@ static int hear_until(struct client *c, uint64_t deadline_ns)
 		if (n <= 0)
 			return n < 0 ? errno : 0;
 	}
-	if (talk_hear(c, MSG_DONTWAIT) >= 0)
+	/* WHY: what lies between two looks, an answer waits for. In an open loop the schedule is looked at, too. */
+	int looks = c->o->busy_poll && is_closed_loop(c) ? LOOKS : 1, heard;
+	do
+		heard = talk_hear(c, MSG_DONTWAIT);
+	while (heard < 0 && errno == EAGAIN && --looks > 0);
+	if (heard >= 0)
 		return 0;
 	if (errno != EAGAIN && errno != EINTR)
 		return errno;

@@ -44,6 +44,7 @@ struct client {
 	struct ntp ntp;    /* the last answer, for the report */
 	bool has_warned;   /* of somebody who refuses */
 	bool has_answer;   /* the server speaks as we do */
+	bool is_kissed;    /* an NTP server does not want to be asked (RFC 5905 7.4) */
 	bool is_ending;    /* nothing is asked any more */
 	bool is_forgotten; /* the server counts anew: on which way something was lost, it cannot tell any more */
 

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { KEY_LEAST = 16, KEY_MOST = 4096 };
+enum { KEY_LEAST = 16, KEY_MOST = 4096, KEY_ROOM = KEY_MOST + 3 }; /* a line end, and one more byte */
 
 /* The bytes of the file without a newline at its end: how many, 0 after having said why not. */
-static size_t read_file(const struct roundtrip_options *o, unsigned char key[static KEY_MOST + 1])
+static size_t read_file(const struct roundtrip_options *o, unsigned char key[static KEY_ROOM])
 {
 	struct net_error e;
 	struct stat st;
@@ -24,7 +24,7 @@ static size_t read_file(const struct roundtrip_options *o, unsigned char key[sta
 	}
 	if (fstat(fileno(f), &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		warnf("%s: others may read this key (chmod 600)", o->key_file);
-	size_t n = fread(key, 1, KEY_MOST + 1, f);
+	size_t n = fread(key, 1, KEY_ROOM, f);
 	bool failed = ferror(f);
 	if (failed) {
 		net_fail(&e, "read", o->key_file);
@@ -33,7 +33,9 @@ static size_t read_file(const struct roundtrip_options *o, unsigned char key[sta
 	fclose(f);
 	if (failed)
 		return 0;
-	while (n > 0 && (key[n - 1] == '\n' || key[n - 1] == '\r'))
+	if (n > 0 && n < KEY_ROOM && key[n - 1] == '\n')
+		n--;
+	if (n > 0 && n < KEY_ROOM && key[n - 1] == '\r')
 		n--;
 	if (n >= KEY_LEAST && n <= KEY_MOST)
 		return n;
@@ -46,7 +48,7 @@ static size_t read_file(const struct roundtrip_options *o, unsigned char key[sta
 
 bool roundtrip_read_key(const struct roundtrip_options *o, struct hmac_key *key)
 {
-	unsigned char bytes[KEY_MOST + 1];
+	unsigned char bytes[KEY_ROOM];
 	size_t n = read_file(o, bytes);
 	if (n > 0)
 		hmac_set_key(key, bytes, n);

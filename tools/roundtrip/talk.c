@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -84,16 +85,15 @@ static int count_refusal(struct client *c)
 	return -1;
 }
 
-/* After a send(2) that failed. On a connection a server that does not read makes us wait; the socket's tick (io.h) lets us look
- * around meanwhile. */
+/* After a send(2) that failed. On a connection a server that does not read makes us wait, but not for ever. */
 static bool may_try_again(const struct client *c, uint64_t limit_ns)
 {
 	if (errno == EINTR)
 		return true;
 	if (!c->o->tcp || errno != EAGAIN)
 		return false;
-	errno = atomic_load(sig_flag()) ? ECANCELED : ETIMEDOUT;
-	return errno == ETIMEDOUT && since_start(c) < limit_ns;
+	uint64_t now_ns = since_start(c);
+	return sig_wait_fd(c->fd, POLLOUT, now_ns < limit_ns ? limit_ns - now_ns : 0) == 0;
 }
 
 static int send_question(struct client *c)
@@ -402,6 +402,7 @@ static bool hear_ntp(struct client *c, const unsigned char *in, size_t n, const 
 	struct question *q = wrong == NULL || answer.stratum == 0 ? find_ntp(c, answer.origin) : NULL;
 	if (q != NULL && wrong != NULL && c->about != NULL) /* it knows our question, so it is nobody else */
 		warnf("%s: %s%s%s", c->peer, wrong, answer.reference[0] != '\0' ? ": " : "", answer.reference);
+	c->is_kissed = c->is_kissed || (q != NULL && wrong != NULL);
 	if (q == NULL || wrong != NULL)
 		return garbage(c);
 	if (q->state == QUESTION_SENT) {
@@ -453,7 +454,9 @@ static int hear_datagram(struct client *c, int flags)
 	struct heard h = heard_now(c, &m);
 	if (c->o->where)
 		talk_take_stamps(c);
-	return hear_one(c, c->in, (size_t)n, &h);
+	int answers = hear_one(c, c->in, (size_t)n, &h);
+	errno = ECONNREFUSED;
+	return c->is_kissed ? -1 : answers;
 }
 
 /* --- by connection ----------------------------------------------------------------------------------------------- */
