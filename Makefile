@@ -3,6 +3,7 @@
 #   make            all tools into build/$(MODE)/bin
 #   make check      all tests (./scripts/test does the same and installs bats first)
 #   make lint       layers, self-contained headers, shell scripts, docs against --help
+#   make static     ttcp and roundtrip for other hosts, into build/static (needs musl-gcc)
 #   make labs       every guided lab, without questions
 #   make bench      every benchmark in scripts/bench (needs the peers installed)
 #   make install    into $(DESTDIR)$(PREFIX); PREFIX is /usr/local; `make uninstall` takes it away
@@ -51,7 +52,7 @@ CHAPTERS := $(patsubst %.c,$(B)/%.o,$(wildcard tools/*/*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/*_test.c))
 SOURCES  := $(wildcard common/*.[ch] tools/*.[ch] tools/*/*.[ch] tests/unit/*.[ch])
 
-.PHONY: all unit check lint labs bench install uninstall man completion diff-netcat fmt clean help
+.PHONY: all unit static check lint labs bench install uninstall man completion diff-netcat fmt clean help
 .SECONDARY:
 
 all: $(TOOLS:%=$(B)/bin/%)
@@ -74,6 +75,18 @@ $(B)/bin/%: $(B)/tools/%.o $(B)/libchapters.a $(B)/libtcplab.a
 	$(LINK)
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libchapters.a $(B)/libtcplab.a
 	$(LINK)
+
+# What is copied to other hosts (docs/hosts.md) depends on nothing there. It is musl's: a static glibc would still look for its
+# libraries when it resolves a name.
+STATIC := $(filter ttcp roundtrip,$(TOOLS))
+static:
+	@command -v musl-gcc >/dev/null || { echo "make static needs musl-gcc: apt-get install musl-tools" >&2; exit 1; }
+	@+$(MAKE) -s MODE=release CC=musl-gcc $(STATIC:%=build/static/%)
+ifeq ($(B),build/release-musl-gcc)
+build/static/%: LDFLAGS += -static -s
+build/static/%: $(B)/tools/%.o $(B)/libchapters.a $(B)/libtcplab.a
+	$(LINK)
+endif
 
 $(B)/man/tcplab-%.1: $(B)/bin/%
 	@mkdir -p $(@D)
@@ -102,6 +115,8 @@ install: all man completion
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(LIBEXEC)
 	install -m 755 scripts/tcplab $(DESTDIR)$(PREFIX)/bin/tcplab
 	cp -R labs $(SHARE)/tcplab/
+	install -D -m 755 scripts/measure $(SHARE)/tcplab/scripts/measure
+	for f in $(wildcard build/static/*); do install -D -m 755 $$f $(LIBEXEC)/static/$${f##*/} || exit; done
 	install -m 644 $(TOOLS:%=$(B)/man/tcplab-%.1) docs/man/tcplab.1 $(SHARE)/man/man1
 	install -m 644 $(B)/completion/tcplab $(SHARE)/bash-completion/completions/tcplab
 uninstall:

@@ -15,7 +15,7 @@ int pktinfo_ask(int fd, int family)
 static void put_source(struct msghdr *answer, int level, int type, const void *info, size_t len)
 {
 	answer->msg_controllen = (socklen_t)CMSG_SPACE(len); /* POSIX says socklen_t, glibc size_t */
-	memset(answer->msg_control, 0, CMSG_SPACE(len)); /* the padding, too */
+	memset(answer->msg_control, 0, CMSG_SPACE(len));     /* the padding, too */
 	struct cmsghdr *c = CMSG_FIRSTHDR(answer);
 	c->cmsg_level = level;
 	c->cmsg_type = type;

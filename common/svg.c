@@ -102,7 +102,7 @@ static double foot_of(const struct picture *p)
 
 /* ---- Text. ---- */
 
-static void write_escaped(FILE *out, const char *text)
+void svg_escape(FILE *out, const char *text)
 {
 	for (; *text != '\0'; text++) {
 		switch (*text) {
@@ -130,7 +130,7 @@ static void write_text(const struct picture *p, double x, double y, const char *
 	if (text == NULL)
 		return;
 	fprintf(p->out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, attributes);
-	write_escaped(p->out, text);
+	svg_escape(p->out, text);
 	fputs("</text>\n", p->out);
 }
 
@@ -158,17 +158,22 @@ static bool has_band(const struct chart *c)
 	return false;
 }
 
-static void open_document(FILE *out, const char *title, double height, bool with_bands)
+void svg_open(FILE *out, double width, double height, const char *title)
 {
 	fprintf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%.0f\" "
-		"viewBox=\"0 0 %d %.0f\">\n",
-		WIDTH, height, WIDTH, height);
-	if (title != NULL) {
-		fputs("<title>", out);
-		write_escaped(out, title);
-		fputs("</title>\n", out);
-	}
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%.0f\" height=\"%.0f\" "
+		"viewBox=\"0 0 %.0f %.0f\">\n",
+		width, height, width, height);
+	if (title == NULL)
+		return;
+	fputs("<title>", out);
+	svg_escape(out, title);
+	fputs("</title>\n", out);
+}
+
+static void open_document(FILE *out, const char *title, double height, bool with_bands)
+{
+	svg_open(out, WIDTH, height, title);
 	fputs("<style>\n"
 	      "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
 	      "text.title{font-size:16px;font-weight:600}\n"

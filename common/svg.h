@@ -18,4 +18,13 @@ void svg_chart(FILE *out, const struct chart *c);
 /* The same with several charts (at least one) under each other in one document, their y axes one below the other. */
 void svg_charts(FILE *out, const struct chart *const charts[], size_t n);
 
+/* ---- For other pictures (heatmap.c). ---- */
+
+/* The beginning of a document of this size, with its title (NULL: none) for those who read it aloud. The caller goes on with
+ * <style>, and ends it with </svg>. */
+void svg_open(FILE *out, double width, double height, const char *title);
+
+/* Text as XML: what has a meaning there is escaped, control characters become blanks. */
+void svg_escape(FILE *out, const char *text);
+
 #endif

@@ -141,6 +141,19 @@ make_lab() {
 	run -2 "$tree/scripts/tcplab" lab good absent-peer
 	run -2 "$tree/scripts/tcplab" lab good --evidence
 	run -2 "$tree/scripts/tcplab" lab good --svg
+	run -2 "$tree/scripts/tcplab" lab good --hosts
+}
+
+@test "lab --hosts is for labs that say so, and lab all runs these" {
+	make_tree
+	run -2 --separate-stderr "$tree/scripts/tcplab" lab good --hosts a,b
+	one_line_with 'lab 01-good is about one host'
+	make_lab 03-far any 0 CONFIRMED
+	sed -i '2i # hosts: ttcp' "$tree/labs/03-far/lab.sh"
+	run -0 "$tree/scripts/tcplab" lab far --hosts a,b --json
+	[ "${lines[0]}" = 'options: --hosts a,b --json' ]
+	run -0 "$tree/scripts/tcplab" lab all --hosts a,b --tap
+	[ "$output" = $'1..1\nok 1 - 03-far' ]
 }
 
 @test "lab all: a skipped lab does no harm, one that is not confirmed does" {
@@ -359,6 +372,7 @@ is_ndjson() {
 	make -s -C "$TCPLAB_ROOT" install DESTDIR="$root" PREFIX=/usr
 	[ "$(ls "$root/usr/bin")" = tcplab ] # and no netcat, echo or discard
 	[ -e "$root/usr/share/man/man1/tcplab.1" ]
+	[[ $(env -u TCPLAB_BIN "$root/usr/bin/tcplab" measure --help) == 'usage: tcplab measure'* ]]
 	for tool in $(tools); do
 		[ -x "$root/usr/libexec/tcplab/$tool" ]
 		[ -e "$root/usr/share/man/man1/tcplab-$tool.1" ]
@@ -408,7 +422,7 @@ fake_tool() {
 
 @test "completion: the first word is a command or a tool" {
 	fake_tool
-	[ "$(complete_words '')" = "doctor help lab net ttest" ]
+	[ "$(complete_words '')" = "doctor help lab measure net ttest" ]
 	[ "$(complete_words d)" = "doctor" ]
 }
 
@@ -438,6 +452,16 @@ fake_tool() {
 	[ "$(complete_words lab --ba)" = "--batch" ]
 	[ "$(complete_words lab --evidence /pro)" = "/proc" ]
 	[ "$(complete_words lab --svg /pro)" = "/proc" ]
+	[ "$(complete_words lab --hosts '')" = "" ]
+}
+
+@test "completion: measure has its options" {
+	fake_tool
+	cd "$BATS_TEST_TMPDIR"
+	touch picture.svg
+	[ "$(complete_words measure --)" = "--time --port --json --csv --svg --help" ]
+	[ "$(complete_words measure --svg pic)" = "picture.svg" ]
+	[ "$(complete_words measure --time '')" = "" ]
 }
 
 @test "completion: net has its commands, and for up the options of linkem" {

@@ -1,8 +1,9 @@
-/* plot - columns of numbers as a line chart: in the terminal, and as an SVG file.
+/* plot - columns of numbers as a line chart or a heat map: in the terminal, and as an SVG file.
  *
  * Try:       printf '1 1\n2 4\n3 9\n' | plot --title Squares
  *            plot --log-x --x-size --svg rates.svg rates.csv      sizes as powers of two, and a file for a browser
  *            plot --ascii --width 60 FILE                         where the terminal knows no Braille
+ *            plot --heat --svg rates.svg FILE                     who to whom: columns from, to, Mbit/s
  * Look for:  an empty field, "-" or "null": a gap in the line, and not a 0.
  * Labs:      whatever is a curve in a lab is drawn by it.
  *
@@ -13,6 +14,8 @@
  *     1024, 212.5, 1310                  the first line names the columns, if it does not begin with a number
  *     4096, 801, -                       x, which never goes down, and then one number for each series
  *
+ * With --heat the first two columns are names, and each other column is a matrix of its own (tools/plot/heat.c).
+ *
  * All of it is read before anything is drawn, and nothing is drawn, nor any file touched, when a line is wrong. */
 #include "args.h"
 #include "chart.h"
@@ -20,6 +23,7 @@
 #include "mem.h"
 #include "os.h"
 #include "record.h"
+#include "plot/heat.h"
 #include "svg.h"
 #include "termchart.h"
 
@@ -36,7 +40,7 @@ enum { SERIES_MAX = 8, COLUMNS_MAX = 1 + SERIES_MAX, ROWS_MAX = 1000000, LINE_LE
 struct options {
 	struct chart chart; /* its texts and axes; the series come with the data */
 	const char *series, *dashed, *svg, *file;
-	bool ascii, json;
+	bool heat, ascii, json;
 	uint64_t width, height;
 };
 
@@ -47,7 +51,8 @@ struct table {
 	size_t n_columns, n_rows, room;
 	char head[LINE_LEN];        /* the line with the names, cut */
 	char *name[COLUMNS_MAX];    /* in head, or in argv; NULL: none */
-	double *value[COLUMNS_MAX]; /* NaN: a gap */
+	double *value[COLUMNS_MAX]; /* NaN: a gap; of names: their number in heat */
+	struct heat heat;
 };
 
 static _Noreturn void fail(const struct options *o, const char *op, const char *object)
@@ -119,20 +124,41 @@ static void make_room(struct table *t)
 		t->value[c] = xrealloc(t->value[c], t->room * sizeof(*t->value[c]));
 }
 
-static void add_row(const struct options *o, struct table *t, char *const *field)
+/* x ascends. */
+static void check_x(const struct options *o, const struct table *t)
 {
-	if (t->n_rows == ROWS_MAX)
-		fail_line(o, t, "more than %d rows", ROWS_MAX);
-	make_room(t);
-	for (size_t c = 0; c < t->n_columns; c++) {
-		if (!parse_number(field[c], &t->value[c][t->n_rows]))
-			fail_line(o, t, "'%.40s' is not a number", field[c]);
-	}
 	const double *x = t->value[0];
 	if (isnan(x[t->n_rows]))
 		fail_line(o, t, "x is missing");
 	if (t->n_rows > 0 && x[t->n_rows] < x[t->n_rows - 1])
 		fail_line(o, t, "x goes down, from %g to %g", x[t->n_rows - 1], x[t->n_rows]);
+}
+
+/* With --heat two columns are names. */
+static void add_names(const struct options *o, struct table *t, char *const *field)
+{
+	struct heat_side *const side[] = { &t->heat.left, &t->heat.above };
+	for (size_t c = 0; c < COUNT_OF(side); c++) {
+		size_t number = heat_name(side[c], field[c]);
+		if (number == HEAT_NAMES_MAX)
+			fail_line(o, t, "'%.40s' is one name too many: at most %d", field[c], HEAT_NAMES_MAX);
+		t->value[c][t->n_rows] = (double)number;
+	}
+}
+
+static void add_row(const struct options *o, struct table *t, char *const *field)
+{
+	if (t->n_rows == ROWS_MAX)
+		fail_line(o, t, "more than %d rows", ROWS_MAX);
+	make_room(t);
+	for (size_t c = o->heat ? 2 : 0; c < t->n_columns; c++) {
+		if (!parse_number(field[c], &t->value[c][t->n_rows]))
+			fail_line(o, t, "'%.40s' is not a number", field[c]);
+	}
+	if (o->heat)
+		add_names(o, t, field);
+	else
+		check_x(o, t);
 	t->n_rows++;
 }
 
@@ -147,9 +173,11 @@ static void add_line(const struct options *o, struct table *t, char line[static 
 		fail_line(o, t, "columns: %zu, and %zu before", n, t->n_columns);
 	if (n < 2)
 		fail_line(o, t, "only one column: x, and nothing to draw over it");
+	if (o->heat && n < 3)
+		fail_line(o, t, "only two columns: names, and no number");
 	bool is_first = t->n_columns == 0;
 	t->n_columns = n;
-	if (!is_first || parse_number(field[0], &number)) {
+	if (!is_first || (!o->heat && parse_number(field[0], &number))) {
 		add_row(o, t, field);
 		return;
 	}
@@ -179,6 +207,7 @@ static void table_free(struct table *t)
 {
 	for (size_t c = 0; c < COLUMNS_MAX; c++)
 		free(t->value[c]);
+	heat_free(&t->heat);
 }
 
 /* --- a chart of it ----------------------------------------------------------------------------------------------- */
@@ -227,12 +256,16 @@ static struct chart make_chart(const struct options *o, const struct table *t,
 	return chart;
 }
 
-static void write_svg(const struct options *o, const struct chart *chart)
+/* The chart, or without one the heat maps. */
+static void write_svg(const struct options *o, const struct chart *chart, const struct heat *heat)
 {
 	FILE *out = fopen(o->svg, "w");
 	if (out == NULL)
 		fail(o, "open", o->svg);
-	svg_chart(out, chart);
+	if (chart != NULL)
+		svg_chart(out, chart);
+	else
+		heatmap_svg(out, o->chart.title, heat->map, heat->n_maps);
 	bool is_bad = ferror(out) != 0;
 	if (fclose(out) != 0 || is_bad)
 		fail(o, "write", o->svg);
@@ -242,6 +275,17 @@ static void print_chart(const struct options *o, const struct chart *chart)
 {
 	unsigned width = o->width != 0 ? (unsigned)o->width : os_terminal_columns(COLUMNS_WIDEST);
 	termchart_draw(stdout, chart, width, (unsigned)o->height, !o->ascii && os_is_utf8());
+}
+
+static void print_heat(const struct options *o, const struct heat *heat)
+{
+	if (o->chart.title != NULL)
+		printf("%s\n\n", o->chart.title);
+	for (size_t m = 0; m < heat->n_maps; m++) {
+		if (m > 0)
+			printf("\n");
+		heatmap_print(stdout, &heat->map[m], !o->ascii && os_is_utf8());
+	}
 }
 
 /* --- records ----------------------------------------------------------------------------------------------------- */
@@ -274,9 +318,16 @@ static void report_total(const struct table *t)
 	struct json j;
 	record_begin(&j, "total");
 	json_u64(&j, "rows", t->n_rows);
-	json_u64(&j, "series", t->n_columns - 1);
-	report_range(&j, t, (const char *const[]){ "x_min", "x_max" }, 0, 0);
-	report_range(&j, t, (const char *const[]){ "y_min", "y_max" }, 1, t->n_columns - 1);
+	if (t->heat.n_maps > 0) {
+		json_u64(&j, "maps", t->heat.n_maps);
+		json_u64(&j, "left", t->heat.left.n);
+		json_u64(&j, "above", t->heat.above.n);
+	} else {
+		json_u64(&j, "series", t->n_columns - 1);
+		report_range(&j, t, (const char *const[]){ "x_min", "x_max" }, 0, 0);
+	}
+	size_t first = t->n_columns - (t->heat.n_maps > 0 ? t->heat.n_maps : t->n_columns - 1);
+	report_range(&j, t, (const char *const[]){ "y_min", "y_max" }, first, t->n_columns - 1);
 	json_end(&j);
 }
 
@@ -289,6 +340,8 @@ static const char *const about[] = {
 	"down, each of the others (at most 8) is a series. Columns are separated by blanks or by commas; '-', 'null' or an "
 	"empty field between commas is a gap; '#' begins a line of comment. A first line that does not begin with a number "
 	"names the columns.",
+	"With --heat the first two columns are names, and each other column becomes a matrix: 'from, to, Mbit/s' gives one, with a "
+	"cell for each pair. The first line names the columns.",
 	"The lines are drawn in Braille dots where the locale says UTF-8, otherwise in ASCII.",
 	NULL,
 };
@@ -298,6 +351,7 @@ static const struct arg_example examples[] = {
 	{ "plot --x 'block size' --y MB/s --log-x --log-y --x-size rates.csv --svg rates.svg",
 	  "sizes as powers of two, both axes logarithmic, and the same chart as a file" },
 	{ "plot --series measured,model --dashed model FILE", "what is only expected has no line through it" },
+	{ "printf 'from,to,Mbit/s\\npc1,pc2,941\\npc2,pc1,938\\n' | plot --heat --svg heat.svg", "a matrix" },
 	{ 0 },
 };
 
@@ -311,6 +365,7 @@ static struct options parse_options(int argc, char **argv)
 		{ '\0', "x", ARG_STR, &o.chart.x_label, .value_name = "LABEL", .help = "what x is (the name of the first column)" },
 		{ '\0', "y", ARG_STR, &o.chart.y_label, .value_name = "LABEL", .help = "what y is (the name of the series when there is one)" },
 		{ '\0', "series", ARG_STR, &o.series, .value_name = "NAMES", .help = "the names of the series, separated by commas" },
+		{ '\0', "heat", ARG_FLAG, &o.heat, .help = "heat maps: two columns of names, and each other column is a matrix" },
 		{ '\0', "dashed", ARG_STR, &o.dashed, .value_name = "NAMES", .help = "which of them are a model: dashed in the file, "
 		  "points without a line in the terminal" },
 		{ .help = "Axes:" },
@@ -328,7 +383,7 @@ static struct options parse_options(int argc, char **argv)
 	/* clang-format on */
 	const struct arg_spec spec = {
 		.tool = "plot",
-		.one_line = "draws columns of numbers as a line chart",
+		.one_line = "draws columns of numbers as a line chart or heat maps",
 		.synopsis = synopsis,
 		.about = about,
 		.args = rows,
@@ -339,7 +394,36 @@ static struct options parse_options(int argc, char **argv)
 	o.file = first < argc && strcmp(argv[first], "-") != 0 ? argv[first] : NULL;
 	if (first + 1 < argc)
 		args_misuse("one FILE at a time: '%s' is too much", argv[first + 1]);
+	const struct chart *c = &o.chart;
+	if (o.heat && (c->x_label != NULL || c->y_label != NULL || o.series != NULL || o.dashed != NULL || c->log_x ||
+		       c->log_y || c->x_is_size || o.width != 0))
+		args_misuse("--heat has no axes, and no series");
 	return o;
+}
+
+static void draw_chart(const struct options *o, struct table *t)
+{
+	struct chart_series series[SERIES_MAX];
+	struct chart chart = make_chart(o, t, series);
+	if (o->json)
+		report_start(o);
+	if (o->svg != NULL)
+		write_svg(o, &chart, NULL);
+	if (!o->json)
+		print_chart(o, &chart);
+}
+
+static void draw_heat(const struct options *o, struct table *t)
+{
+	size_t row = heat_fill(&t->heat, t->value, t->name, t->n_columns, t->n_rows);
+	if (row < t->n_rows)
+		fail_line(o, t, "row %zu is about a pair that was there before", row + 1);
+	if (o->json)
+		report_start(o);
+	if (o->svg != NULL)
+		write_svg(o, NULL, &t->heat);
+	if (!o->json)
+		print_heat(o, &t->heat);
 }
 
 int main(int argc, char **argv)
@@ -353,16 +437,12 @@ int main(int argc, char **argv)
 		fail(&o, "open", o.file);
 	read_table(&o, &t, in);
 	name_series(&t, o.series);
-	struct chart_series series[SERIES_MAX];
-	struct chart chart = make_chart(&o, &t, series);
-	if (o.json)
-		report_start(&o);
-	if (o.svg != NULL)
-		write_svg(&o, &chart);
+	if (o.heat)
+		draw_heat(&o, &t);
+	else
+		draw_chart(&o, &t);
 	if (o.json)
 		report_total(&t);
-	else
-		print_chart(&o, &chart);
 	table_free(&t);
 	return record_finish(0);
 }

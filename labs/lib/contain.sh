@@ -76,6 +76,8 @@ _choose_cage() {
 		why='TCPLAB_LAB_CAGE=none'
 	elif ((EUID == 0)) && "${plain[@]}" true 2>/dev/null; then
 		LAB_CAGE=("${plain[@]}")
+	elif [[ -n $HOSTS ]]; then
+		why='in a user namespace ssh would take everybody for root'
 	elif why=$("${plain[@]}" --user --map-root-user true 2>&1); then
 		LAB_CAGE=("${plain[@]}" --user --map-root-user)
 		words="user, $words"
@@ -132,6 +134,7 @@ _end_cage() {
 _spawn() {
 	{
 		_sign_in
+		far_let_go
 		exec "${LAB_PDEATH[@]}" setsid bash -o pipefail -c "$1"
 	} </dev/null &
 }

@@ -7,10 +7,11 @@
 #	explain    a few lines, and where to read on
 #	verdict    the claim, judged by what was measured; the learner's answer beside it
 #
-# A lab is labs/NN-name/lab.sh. Two comment lines at its top are read by this file and by `tcplab lab`:
+# A lab is labs/NN-name/lab.sh. Comment lines at its top are read by this file and by `tcplab lab`:
 #
 #	# tier: any|ns|em        what it needs: nothing; network namespaces of its own; the link emulator as well
 #	# summary: one sentence
+#	# hosts: ttcp ...        only if it can run between two real hosts (--hosts): the tools that are copied there
 #
 # Its exit status is 0 CONFIRMED, 1 NOT CONFIRMED, 77 SKIPPED; 2 wrong usage; 130 after SIGINT, 143 after SIGTERM.
 # It asserts ratios, orderings and identities, never an absolute time: the same claim has to hold on a laptop, in a
@@ -32,6 +33,7 @@
 #	testbed [OPTION...]              two hosts a and b with an emulated link between them, by linkem; $TESTBED says whether
 #	on a LINE / on b LINE            in any shell line: on that host. measure up 'on a ttcp -t b -p 5001'
 #	link SPEC...                     in any shell line: changes the link. run 'link rtt=20ms loss=1%'
+#	$ON_A, $ON_B, $B, $HOSTS         for a lab that runs on one host, in the testbed and between real hosts: see testbed.sh
 #	field FILE KEY [RECORD [TEXT...]] a member of the last record of that kind in FILE (default: total); with TEXTs of the
 #	                                 last that contains them all: field sweep.json rate_Bps cell '"depth":16,'
 #	calc EXPR [FORMAT]               arithmetic by awk: calc "$a / $b" %.2f
@@ -44,8 +46,8 @@
 #	skip WHY                         ends the lab as SKIPPED
 #	verdict                          CONFIRMED when every claim held; ends the lab
 #
-# Three chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9), record.sh (the
-# transcript, the JSON records, the evidence bundle) and testbed.sh (hosts, links and curves).
+# Four chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9), record.sh (the
+# transcript, the JSON records, the evidence bundle), testbed.sh (hosts, links and curves) and hosts.sh (real hosts).
 
 shopt -s lastpipe # in "... | draw ..." it is the lab itself that draws, and that may end
 export LAB_LOCALE=${LAB_LOCALE-${LC_ALL:-${LC_CTYPE:-${LANG:-}}}} # what the learner's terminal can show
@@ -65,10 +67,14 @@ LAB_QUESTIONS=()                   # their keys, in order
 LAB_FIGURES=''                     # ,"name":value for each
 LAB_FAILED=()                      # the claims that did not hold
 
+# shellcheck source-path=SCRIPTDIR source=json.sh
+source "$LAB_LIB/json.sh"
 # shellcheck source-path=SCRIPTDIR source=record.sh
 source "$LAB_LIB/record.sh"
 # shellcheck source-path=SCRIPTDIR source=contain.sh
 source "$LAB_LIB/contain.sh"
+# shellcheck source-path=SCRIPTDIR source=hosts.sh
+source "$LAB_LIB/hosts.sh"
 # shellcheck source-path=SCRIPTDIR source=testbed.sh
 source "$LAB_LIB/testbed.sh"
 
@@ -96,6 +102,11 @@ _options() {
 		--batch) LAB_BATCH=yes ;;
 		--tap) LAB_FORMAT=tap LAB_PREFIX='# ' ;;
 		--json) LAB_FORMAT=json LAB_HUMAN=2 ;;
+		--hosts)
+			_choose_hosts "${2:-}"
+			shift
+			;;
+		--hosts=*) _choose_hosts "${1#*=}" ;;
 		--evidence | --svg)
 			[[ -n ${2:-} ]] || _misuse "$1 needs a directory"
 			_directory "$1" "$2"
@@ -126,7 +137,7 @@ _misuse() {
 
 _usage() {
 	cat <<-END
-		usage: lab.sh [--batch] [--tap | --json] [--evidence DIR] [--svg DIR]
+		usage: lab.sh [--batch] [--tap | --json] [--evidence DIR] [--svg DIR] [--hosts A,B]
 
 		$LAB_NAME: $LAB_SUMMARY
 
@@ -135,6 +146,7 @@ _usage() {
 		  --json          records on standard output, one object a line; the text goes to standard error
 		  --evidence DIR  leave everything that was measured, asked and shown in DIR, to hand in
 		  --svg DIR       leave the curves in DIR, as pictures for a browser
+		  --hosts A,B     run between two real hosts, as ssh knows them
 		  --help          this text
 
 		The handout is README.md beside this script. Exit status: 0 confirmed, 1 not confirmed, 77 skipped.
@@ -160,6 +172,7 @@ _begin() {
 	_record_start
 	say "$LAB_NAME: $LAB_SUMMARY"
 	_need_tier
+	[[ -z $HOSTS ]] || _open_hosts
 }
 
 # The tiers. What `ns` needs beyond a cage is tried, not guessed; what `em` needs linkem tries (testbed.sh).
@@ -171,7 +184,7 @@ _need_tier() {
 		have ip || skip "tier ns: there is no ip program (Debian: iproute2) to bring up a network"
 		why=$(ip link set lo up 2>&1) || skip "tier ns: loopback does not come up in a network namespace: $why"
 		;;
-	em) need linkem ;;
+	em) [[ -n $HOSTS ]] || need linkem ;;
 	esac
 }
 
@@ -269,7 +282,9 @@ try() {
 # On one processor work adds up, and no wake-up from sleep blurs a time. $PIN stays empty where there is no taskset.
 # shellcheck disable=SC2034 # PIN is for the labs
 pin_to_one() {
-	if have taskset; then
+	if [[ -n $HOSTS ]]; then
+		say 'left out: one processor for all, because each host has its own'
+	elif have taskset; then
 		PIN="taskset -c $(sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status) "
 	else
 		say 'left out: one processor for all, because there is no taskset (Debian: util-linux)'
@@ -313,26 +328,6 @@ join() {
 }
 
 # --- observe ---
-
-# Top-level members come before any nested object, so the first occurrence of a key is the right one.
-field() {
-	local file=$1 key=$2 record=${3:-total} text lines
-	shift $(($# < 3 ? 2 : 3))
-	lines=$(grep -F "\"record\":\"$record\"" "$file")
-	for text; do
-		lines=$(grep -F -- "$text" <<<"$lines")
-	done
-	awk -v key="\"$key\":" '
-		{ line = $0 }
-		END {
-			at = index(line, key)
-			if (!at) exit 1
-			rest = substr(line, at + length(key))
-			if (sub(/^"/, "", rest)) sub(/".*/, "", rest)
-			else sub(/[],}].*/, "", rest)
-			print rest
-		}' <<<"$lines"
-}
 
 # What is not known, or not a number, comes out as null, and no condition on it holds: awk would take the word for 0.
 calc() {
@@ -447,6 +442,7 @@ _end() {
 	trap '' INT TERM HUP PIPE
 	[[ -n $LAB_OVER ]] || (_finish 'NOT CONFIRMED' "the script ended before its verdict, status $status") || status=1
 	_end_testbed
+	far_close
 	_keep_results
 	cd /
 	[[ -n $LAB_INSIDE ]] || _close_dir

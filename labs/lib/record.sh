@@ -4,7 +4,8 @@
 # Everything that is shown goes through _show, so that the transcript cannot miss a line. Everything that is measured
 # goes through _record, one JSON object a line, schema tcplab.lab/1:
 #
-#	start        lab, summary, tier, kernel, cpus, cpu, protection
+#	start        lab, summary, tier, kernel, cpus, cpu, protection, hosts (null: none were given)
+#	host         name (a or b), host, address, system, cpus - with --hosts
 #	prediction   name, question, answer (null: none was given)
 #	command      line, status, elapsed_ns
 #	figure       name, value, unit
@@ -14,7 +15,8 @@
 #
 # The evidence bundle, the directory given with --evidence:
 #
-#	environment.txt    kernel, processors, load, versions, and which protection against left-overs was in use
+#	environment.txt    kernel, processors, load, versions, which protection against left-overs was in use, and with
+#	                   --hosts which hosts
 #	sysctls.txt        what was set in /proc/sys/net
 #	predictions.json   the prediction records, written before anything ran
 #	transcript.txt     what was shown
@@ -47,25 +49,6 @@ say() {
 
 # --- records ---
 
-# json_string TEXT: quoted and escaped.
-json_string() {
-	local text=$1
-	text=${text//\\/\\\\}
-	text=${text//\"/\\\"}
-	text=${text//$'\n'/\\n}
-	text=${text//$'\t'/\\t}
-	printf '"%s"' "${text//[[:cntrl:]]/ }"
-}
-
-# json_number TEXT: TEXT where JSON takes it for a number, otherwise null.
-json_number() {
-	if [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]]; then
-		printf '%s' "$1"
-	else
-		printf 'null'
-	fi
-}
-
 # _record KIND MEMBERS: MEMBERS is JSON, "key":value,...
 _record() {
 	local line="{\"schema\":\"tcplab.lab/1\",\"record\":\"$1\",$2}"
@@ -81,7 +64,10 @@ _record_start() {
 	local members
 	members="\"lab\":$(json_string "$LAB_NAME"),\"summary\":$(json_string "$LAB_SUMMARY"),\"tier\":\"$LAB_TIER\""
 	members+=",\"kernel\":$(json_string "$(uname -r)"),\"cpus\":$(nproc),\"cpu\":$(json_string "$(_cpu_model)")"
-	_record start "$members,\"protection\":$(json_string "$LAB_PROTECTION")"
+	members+=",\"protection\":$(json_string "$LAB_PROTECTION"),\"hosts\":"
+	[[ -n $HOSTS ]] || members+=null
+	[[ -z $HOSTS ]] || members+="[$(json_string "${LAB_HOST[a]}"),$(json_string "${LAB_HOST[b]}")]"
+	_record start "$members"
 }
 
 # --- the evidence bundle ---

@@ -160,3 +160,52 @@ refused() {
 	run -1 --separate-stderr bash -c '"$0" data >/dev/full' "$plot"
 	one_line_with 'cannot write'
 }
+
+@test "--heat: two names and numbers, a matrix for each column of numbers" {
+	printf '%s\n' 'from, to, Mbit/s, ms' '# a comment' 'pc 1, b, 941, 0.2' 'b, pc 1, 938, -' >data
+	run -0 --separate-stderr "$plot" --heat --svg heat.svg --title 'Who to whom' data
+	same stderr "$stderr" ''
+	[ "$output" = "Who to whom
+
+Mbit/s
+         b  pc 1
+pc 1   941     -
+   b     -   938
+
+ms
+         b  pc 1
+pc 1   0.2     -
+   b     -     -" ]
+	[[ $(<heat.svg) == *'<svg'*'Who to whom'*'Mbit/s'*'>941<'*'ms'*'</svg>' ]]
+	LC_ALL=C.UTF-8 run -0 "$plot" --heat data
+	[[ $output == *'█ 941'* ]]
+	LC_ALL=C.UTF-8 run -0 "$plot" --heat --ascii data
+	run ! grep -qP '[^\x00-\x7f]' <<<"$output"
+	run -0 "$plot" --heat --json data
+	same total "$(ours rows) $(ours maps) $(ours left) $(ours above) $(ours y_min) $(ours y_max)" '2 2 2 2 0.2 941'
+}
+
+@test "--heat: what is wrong is said with its line" {
+	heat_refused() {
+		local word=$1
+		shift
+		printf '%s\n' "$@" >data
+		rm -f out.svg
+		run -1 --separate-stderr "$plot" --heat --svg out.svg data
+		[ -z "$output" ] && [ ! -e out.svg ]
+		one_line_with "plot: read data, line $#:" "$word"
+	}
+	heat_refused 'only two columns' 'from to'
+	heat_refused "'x' is not a number" 'from to rate' 'a b 1' 'b a x'
+	heat_refused 'columns: 2, and 3 before' 'from to rate' 'a b'
+	heat_refused 'row 2 is about a pair that was there before' 'from to rate' 'a b 1' 'a b 2'
+	heat_refused 'no numbers' 'from to rate'
+	# shellcheck disable=SC2046 # these are lines
+	heat_refused "'n65' is one name too many" 'from to rate' $(seq -f 'n%.0f,b,1' 65)
+	local options
+	for options in '--x a' '--y b' '--series a' '--dashed a' --log-x --log-y --x-size '--width 60'; do
+		# shellcheck disable=SC2086 # these are words
+		run -2 --separate-stderr "$plot" --heat $options data
+		one_line_with 'plot: --heat has no axes'
+	done
+}
