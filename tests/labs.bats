@@ -115,6 +115,18 @@ check_batch() {
 	check_batch 02-message-size
 }
 
+@test "03-clock: confirmed" {
+	check_batch 03-clock
+}
+
+@test "04-udp: confirmed" {
+	check_batch 04-udp
+}
+
+@test "05-timekeeping: confirmed" {
+	check_batch 05-timekeeping
+}
+
 @test "10-byte-stream: confirmed" {
 	check_batch 10-byte-stream
 }
@@ -216,6 +228,10 @@ check_as_nobody() {
 	for name; do
 		[ "$(tail -n 1 "$name.out")" = "$name: CONFIRMED" ] || { cat "$name.out" && return 1; }
 	done
+}
+
+@test "05-timekeeping: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 05-timekeeping
 }
 
 @test "the labs of bytes and buffers: confirmed as an ordinary user, without namespaces" {

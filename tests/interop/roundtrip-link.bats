@@ -179,7 +179,7 @@ is_within_bound() {
 	serve_over --rtt 200ms
 	"$linkem" exec a "$roundtrip" b -p "$PORT" --wire extended --json --report 50ms >out 2>err 3>&- &
 	local pid=$!
-	wait_until grep -q '"received":[1-9]' out
+	wait_until grep -qs '"received":[1-9]' out
 	kill -INT $pid
 	local status=0
 	wait $pid || status=$?

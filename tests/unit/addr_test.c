@@ -317,6 +317,33 @@ static void test_source(void)
 	CHECK(source("2001:db8:1:3::1") != source("2001:db8:1:2::1"));
 }
 
+static bool is_loopback(const char *host)
+{
+	struct addr a = literal(host, 1);
+	return addr_is_loopback(&a);
+}
+
+static void test_loopback(void)
+{
+	static const char *const ours[] = { "127.0.0.1", "127.0.0.0",        "127.255.255.255",
+					    "::1",       "::ffff:127.0.0.1", "::ffff:127.9.8.7" };
+	static const char *const others[] = {
+		"126.255.255.255",  "128.0.0.0", "0.0.0.0",    "10.0.0.127", "192.0.2.1",
+		"255.255.255.255",  "::",        "::2",        "1::1",       "::127.0.0.1",
+		"::ffff:128.0.0.1", "fe80::1",   "2001:db8::1"
+	};
+	for (size_t i = 0; i < COUNT_OF(ours); i++)
+		if (!CHECK(is_loopback(ours[i])))
+			fprintf(stderr, "    %s\n", ours[i]);
+	for (size_t i = 0; i < COUNT_OF(others); i++)
+		if (!CHECK(!is_loopback(others[i])))
+			fprintf(stderr, "    %s\n", others[i]);
+	/* What has no IP address is not taken for one. */
+	struct addr path = unix_addr("/run/x"), none = { 0 };
+	CHECK(!addr_is_loopback(&path));
+	CHECK(!addr_is_loopback(&none));
+}
+
 /* --- sockets ----------------------------------------------------------------------------------------------------- */
 
 static void test_sockets(void)
@@ -361,6 +388,7 @@ int main(void)
 	test_net_fail();
 	test_equal();
 	test_source();
+	test_loopback();
 	test_sockets();
 	return check_done();
 }
