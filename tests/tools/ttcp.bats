@@ -375,6 +375,16 @@ typed() {
 	}
 }
 
+@test "the total of a sweep: its round trip is a mean of the cells', not their sum" {
+	both_ends -- --sweep --sizes 1K,4K --depths 1,2 --time 30ms
+	local least most total
+	least=$(sed -n 's/.*"record":"cell".*"rtt_ns":\([0-9]*\).*/\1/p' <<<"$output" | sort -n | head -n 1)
+	most=$(sed -n 's/.*"record":"cell".*"rtt_ns":\([0-9]*\).*/\1/p' <<<"$output" | sort -n | tail -n 1)
+	total=$(ours rtt_ns)
+	[ "$total" -ge $((least - 4)) ] && [ "$total" -le "$most" ] # whole ns: each division may lose one
+	[ "$(ours min_rtt_ns)" -le "$total" ]
+}
+
 @test "total has each key that scripts rely on, with its type, and is the last record" {
 	local words key
 	for words in '' '--depth 4' '--mode stream' '-R' '--bidir' '-P 2 --mode stream' '--sweep --sizes 1K,4K --depths 1,2 --time 30ms'; do

@@ -50,7 +50,8 @@ static void add_tally(struct tally *to, const struct tally *t)
 	to->cpu.waited_ns += t->cpu.waited_ns;
 	to->retransmits += t->retransmits;
 	to->rtt_ns += t->rtt_ns;
-	to->min_rtt_ns += t->min_rtt_ns;
+	if (to->min_rtt_ns == 0 || (t->min_rtt_ns != 0 && t->min_rtt_ns < to->min_rtt_ns))
+		to->min_rtt_ns = t->min_rtt_ns; /* 0: not known */
 	to->busy_ns += t->busy_ns;
 	to->rwnd_limited_ns += t->rwnd_limited_ns;
 	to->sndbuf_limited_ns += t->sndbuf_limited_ns;
@@ -60,13 +61,21 @@ static void add_tally(struct tally *to, const struct tally *t)
 	memcpy(to->congestion, t->congestion, sizeof(to->congestion));
 }
 
-/* What is a state and not an amount becomes the mean over the streams. */
-static void average_states(struct tally *t, uint64_t n)
+/* What is a state and not an amount: a sum of `times` becomes the mean of n. */
+static void scale_states(struct tally *t, uint64_t times, uint64_t n)
 {
-	uint64_t *const states[] = { &t->rtt_ns,          &t->min_rtt_ns,        &t->busy_ns,
-				     &t->rwnd_limited_ns, &t->sndbuf_limited_ns, &t->cwnd_bytes };
+	uint64_t *const states[] = { &t->rtt_ns, &t->busy_ns, &t->rwnd_limited_ns, &t->sndbuf_limited_ns,
+				     &t->cwnd_bytes };
 	for (size_t i = 0; n > 0 && i < COUNT_OF(states); i++)
-		*states[i] /= n;
+		*states[i] = *states[i] * times / n;
+}
+
+/* One account more to those of which *to is the mean. */
+static void merge_tally(struct tally *to, const struct tally *t, uint64_t n_before)
+{
+	scale_states(to, n_before, 1);
+	add_tally(to, t);
+	scale_states(to, 1, n_before + 1);
 }
 
 void summary_add(struct summary *s, const struct flow *f)
@@ -136,8 +145,8 @@ static void gather_evidence(struct summary *s, uint64_t rate_cap_Bps)
 
 void summary_judge(struct summary *s, uint64_t rate_cap_Bps)
 {
-	average_states(&s->sender, s->streams);
-	average_states(&s->receiver, s->streams);
+	scale_states(&s->sender, 1, s->streams);
+	scale_states(&s->receiver, 1, s->streams);
 	/* Acks are counted where they arrive; everything else where it was read, if that is known. */
 	bool at_sender = !s->have_receiver || (s->sending && s->plan.mode == MODE_ACK);
 	const struct tally *t = at_sender ? &s->sender : &s->receiver;
@@ -167,8 +176,9 @@ void summary_merge(struct summary *s, const struct summary *more)
 	s->have_sender = s->have_sender && more->have_sender;
 	s->have_receiver = s->have_receiver && more->have_receiver;
 	s->confirmed = s->confirmed && more->confirmed;
-	add_tally(&s->sender, &more->sender);
-	add_tally(&s->receiver, &more->receiver);
+	merge_tally(&s->sender, &more->sender, s->merged);
+	merge_tally(&s->receiver, &more->receiver, s->merged);
+	s->merged++;
 	hist_merge(&s->block_rtt, &more->block_rtt);
 	s->limited_by = more->limited_by; /* of the last, which says the same of all or nothing of any */
 }

@@ -225,6 +225,7 @@ struct summary {
 	bool sending;     /* this end is the sender */
 	struct plan plan; /* of the first flow */
 	uint64_t streams;
+	uint64_t merged; /* runs of which it is made, summary_merge */
 	uint64_t bytes, blocks, elapsed_ns;
 	double rate_Bps, predicted_Bps;
 	bool confirmed;                /* the receiver said that it has read these bytes */
