@@ -13,7 +13,7 @@ setup() {
 	calls=$OPEN_FOLDER/calls
 	mkdir -p "$tree/tests/unit" "$bin"
 	cp -R "$TCPLAB_ROOT/scripts" "$tree/"
-	printf 'all unit lint:\n\t@true\n' >"$tree/Makefile"
+	printf 'all unit static lint:\n\t@true\n' >"$tree/Makefile"
 
 	ln -s /usr/bin/* "$bin/"
 	stand_in apt-get 100
@@ -66,7 +66,7 @@ says_to_install() {
 	run -0 "$tree/scripts/test"
 	[ "${lines[-1]}" = "2 passed, 0 failed" ]
 	run -1 "$tree/scripts/test" --all
-	[ "${lines[-1]}" = "12 passed, 1 failed" ] # 5 builds, 5 times x_test, lint, and the good one
+	[ "${lines[-1]}" = "13 passed, 1 failed" ] # 5 builds and a static one, 5 times x_test, lint, the good one
 	[[ $output == *"absent (needs a peer)"* ]]
 }
 

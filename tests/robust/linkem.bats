@@ -219,13 +219,16 @@ killed_at_start() {
 @test "Ctrl-C while it starts is not lost" {
 	need python3
 	cat >terminal.py <<-'END'
-		"""Starts linkem on a terminal, types ^C after so long, and again 10 s later: by then it should be gone."""
+		"""Starts linkem on a terminal, and types ^C after so long: 10 s later it should be gone."""
 		import os, pty, signal, sys, time
 		for delay in 0.005, 0.01, 0.02, 0.03, 0.05:
+		    ready, begins = os.pipe()
 		    pid, terminal = pty.fork()
 		    if pid == 0:
 		        signal.signal(signal.SIGINT, signal.SIG_DFL)
+		        os.write(begins, b"x") # before that, nobody listens to the terminal
 		        os.execv(sys.argv[1], [sys.argv[1], "-i", "1h"])
+		    os.read(ready, 1)
 		    time.sleep(delay)
 		    os.write(terminal, b"\x03")
 		    for _ in range(500):
