@@ -143,7 +143,19 @@ pairs_hold() {
 }
 
 is_running() {
-	pgrep -f -- "$1" >/dev/null
+	pid_of "$1" >/dev/null
+}
+
+@test "measure: kill -9 while it copies leaves nothing, even if the copy never ends" {
+	start_hosts --rtt 2ms
+	printf '#!/bin/sh\nfor word; do case $word in "cat >"*) exec sleep 600 ;; esac; done\nexec ssh "$@"\n' >never
+	chmod +x never
+	TCPLAB_SSH="$PWD/never -F $SSH/config" in_background "$tcplab" measure a b
+	wait_until is_running 'sleep 600'
+	kill -KILL "$(pid_of 'bash .*/measure a b')"
+	wait "$TOP" || true
+	all_clean
+	kill "$(pid_of 'sleep 600')"
 }
 
 @test "measure: where the cable is cut the far end goes by itself" {
