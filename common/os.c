@@ -1,5 +1,7 @@
 #include "os.h"
 
+#include "clock.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
@@ -138,6 +141,12 @@ bool os_is_utf8(void)
 			return strcasestr(locale, "UTF-8") != NULL || strcasestr(locale, "utf8") != NULL;
 	}
 	return false;
+}
+
+uint64_t os_random(void)
+{
+	uint64_t number;
+	return getrandom(&number, sizeof(number), GRND_NONBLOCK) == sizeof(number) ? number : clk_mono_ns();
 }
 
 uint64_t os_raise_fd_limit(void)

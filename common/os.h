@@ -39,6 +39,10 @@ const char *os_kernel(char out[static 64]);
 unsigned os_terminal_columns(unsigned most);
 bool os_is_utf8(void);
 
+/* A number that nobody can guess (getrandom(2)); if the kernel has no random numbers yet, just after booting, the time. Not
+ * for keys. Never blocks. */
+uint64_t os_random(void);
+
 /* Raises the soft limit of open descriptors to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);
 

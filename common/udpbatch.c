@@ -1,9 +1,9 @@
 #include "udpbatch.h"
 
-#include "clock.h"
 #include "diag.h"
 #include "guard.h"
 #include "mem.h"
+#include "os.h"
 #include "pktinfo.h"
 
 #include <assert.h>
@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { LOOK_FOR_MORE = 16 }; /* every so many batches of one */
 
@@ -37,13 +36,6 @@ struct udpbatch_store {
 
 /* --- open and close ---------------------------------------------------------------------------------------------- */
 
-/* Sources that meet in the guard's table cannot be chosen without knowing this. */
-static uint64_t random_seed(void)
-{
-	uint64_t seed;
-	return getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed) ? seed : clk_mono_ns();
-}
-
 int udpbatch_open(struct udpbatch *b, int fd, uint32_t rate_per_s, size_t more_control)
 {
 	struct addr own;
@@ -59,8 +51,8 @@ int udpbatch_open(struct udpbatch *b, int fd, uint32_t rate_per_s, size_t more_c
 	assert(b->own_port != 0); /* not bound */
 	assert(more_control <= UDP_MORE_CONTROL);
 	uint32_t rate = rate_per_s != 0 ? rate_per_s : UDP_RATE;
-	struct udpbatch_store *s = xmalloc(
-		sizeof(*s)); /* WHY not xcalloc: the bytes are not read before they are written */
+	/* WHY not xcalloc: the bytes are not read before they are written. */
+	struct udpbatch_store *s = xmalloc(sizeof(*s));
 	b->store = s;
 	s->control_len = PKTINFO_LEN + more_control;
 	s->n_used = UDP_BATCH;
@@ -68,7 +60,7 @@ int udpbatch_open(struct udpbatch *b, int fd, uint32_t rate_per_s, size_t more_c
 	s->n_alone = 0;
 	s->is_open = false;
 	s->n_answers = 0;
-	guard_init(&s->guard, rate, rate, random_seed());
+	guard_init(&s->guard, rate, rate, os_random()); /* so that nobody can choose sources that meet in its table */
 	return 0;
 }
 

@@ -309,6 +309,54 @@ print('ok')"
 	[[ $stderr == *EMFILE* ]]
 }
 
+# The client has more in its send buffer than the server takes, and that does not change any more.
+is_stuck() {
+	local before
+	before=$(send_queue)
+	sleep 0.1
+	[ "${before:-0}" -gt 100000 ] && [ "$(send_queue)" = "$before" ]
+}
+
+send_queue() {
+	ss -Htn "dport = :$PORT" | awk '{ print $3 }'
+}
+
+@test "a server that ends the connection in order, or resets it, is told apart" {
+	local end
+	for end in 'shutdown(socket.SHUT_WR)' 'setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'; do
+		start_server python3 -u -c "
+import socket, struct, sys
+l = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1:%d' % l.getsockname()[1], file=sys.stderr)
+c, _ = l.accept()
+for i in range(5):
+    q = c.recv(16, socket.MSG_WAITALL)
+    c.sendall(q[:8] + q[:8])
+c.$end
+while c.fileno() >= 0 and c.recv(1000): pass"
+		run -1 --separate-stderr timeout 10 "$roundtrip" 127.0.0.1 -p "$PORT" --tcp -n 100 --json
+		case $end in
+		shutdown*) one_line_with 'the server ended the connection (EPROTO)' ;;
+		*) one_line_with '(ECONNRESET)' ;;
+		esac
+		[[ ${lines[-1]} == *'"record":"error","op":"ask"'* ]]
+		wait_server
+	done
+}
+
+@test "questions that the kernel does not take are no losses, and no reason to go on plain" {
+	need nft
+	with_testbed
+	on a nft 'add table ip t; add chain ip t o { type filter hook output priority 0; }; add rule ip t o udp dport 9 drop'
+	local count
+	for count in 1 20; do
+		run -1 --separate-stderr on a timeout 10 "$roundtrip" -4 b -p 9 -n $count -i 1ms --json
+		same "$count questions" "$(ours sent) $(ours unsent) $(ours lost)" "0 $count 0"
+		same wire "$(ours wire)" extended
+		[[ $stderr != *plain* ]]
+	done
+}
+
 @test "a client that cannot send is ended by SIGINT: a TCP server that does not read" {
 	set -m
 	start_server python3 -u -c "
@@ -319,7 +367,7 @@ c, _ = l.accept()
 time.sleep(30)"
 	"$roundtrip" 127.0.0.1 -p "$PORT" --tcp --wire extended --size 65507 -i 100us --timeout 20s --json >out 2>err 3>&- &
 	local pid=$!
-	sleep 0.5 # its send buffer is full after some milliseconds
+	wait_until is_stuck
 	kill -INT $pid
 	wait_until has_ended $pid || {
 		kill -KILL $pid

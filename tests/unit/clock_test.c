@@ -31,6 +31,13 @@ static void stop_alarms(void)
 	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 }
 
+/* As of the last tick: never ahead, and not far behind. A tick is 10 ms at most; a second is for a machine that stands still. */
+static void test_coarse(void)
+{
+	uint64_t coarse_ns = clk_mono_coarse_ns(), fine_ns = clk_mono_ns();
+	CHECK(coarse_ns > 0 && coarse_ns <= fine_ns && fine_ns - coarse_ns < NS_PER_S);
+}
+
 static void test_mono(void)
 {
 	uint64_t last = clk_mono_ns(), first = last;
@@ -119,6 +126,7 @@ static void test_never(void)
 int main(void)
 {
 	test_mono();
+	test_coarse();
 	test_mono_is_that_clock();
 	test_real();
 	test_sleep();

@@ -385,6 +385,19 @@ static void raise_limit(void)
 	CHECK(os_raise_fd_limit() == limit.rlim_max);
 }
 
+static void test_random(void)
+{
+	uint64_t ored = 0, anded = UINT64_MAX, last = os_random();
+	for (int i = 0; i < 100; i++) {
+		uint64_t number = os_random();
+		CHECK(number != last);
+		ored |= number;
+		anded &= number;
+		last = number;
+	}
+	CHECK(ored == UINT64_MAX && anded == 0); /* each bit was 0, and 1 */
+}
+
 int main(void)
 {
 	int fd = mkstemp(path);
@@ -408,5 +421,6 @@ int main(void)
 	CHECK_INT(in_child(measure_terminal), 0);
 	CHECK_INT(in_child(raise_limit), 0);
 	unlink(path);
+	test_random();
 	return check_done();
 }

@@ -1,6 +1,7 @@
 /* record_test.c - how records begin, what an error looks like in both forms, and that a lost report is noticed. */
 #include "record.h"
 
+#include "capture.h"
 #include "check.h"
 #include "diag.h"
 
@@ -9,30 +10,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* What a function writes to standard output or standard error; the other one is not shown. Valid until the next call. */
-static const char *written_by(void (*body)(void), int fd)
-{
-	static char text[1024];
-	int ends[2], out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	fflush(NULL);
-	if (pipe(ends) < 0)
-		abort();
-	dup2(fd == STDOUT_FILENO ? ends[1] : null, STDOUT_FILENO);
-	dup2(fd == STDERR_FILENO ? ends[1] : null, STDERR_FILENO);
-	close(ends[1]);
-	close(null);
-	body();
-	fflush(NULL);
-	dup2(out, STDOUT_FILENO);
-	dup2(err, STDERR_FILENO);
-	close(out);
-	close(err);
-	ssize_t n = read(ends[0], text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	close(ends[0]);
-	return text;
-}
 
 static void begin_and_end(void)
 {

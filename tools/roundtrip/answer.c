@@ -6,10 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-static const uint64_t SYNC_AGE_NS = UINT64_C(1) *
-				    NS_PER_S; /* what the kernel says of its synchronisation is asked so often */
+/* The kernel is asked so often what its synchronisation is worth. */
+static const uint64_t SYNC_AGE_NS = NS_PER_S;
 
-int64_t server_wrong_by_ns(const struct server *s)
+/* What --skew and --drift add to the real time now. */
+static int64_t wrong_by_ns(const struct server *s)
 {
 	const struct roundtrip_options *o = s->o;
 	double drift_ns = o->drift_ppm == 0 ? 0 : o->drift_ppm * 1e-6 * (double)(clk_mono_ns() - s->start_ns);
@@ -18,13 +19,13 @@ int64_t server_wrong_by_ns(const struct server *s)
 
 int64_t server_now_ns(const struct server *s)
 {
-	return clk_real_ns() + server_wrong_by_ns(s);
+	return clk_real_ns() + wrong_by_ns(s);
 }
 
 /* By the server's clock; 0 stays "not there". */
-static int64_t as_server(int64_t real_ns, int64_t wrong_by_ns)
+static int64_t as_server(int64_t real_ns, int64_t by_ns)
 {
-	return real_ns == 0 ? 0 : real_ns + wrong_by_ns;
+	return real_ns == 0 ? 0 : real_ns + by_ns;
 }
 
 /* --- extended ---------------------------------------------------------------------------------------------------- */
@@ -47,16 +48,16 @@ static void put_sync(struct server *s, uint64_t now_ns, struct extended *a)
 
 static void put_stamps(const struct server *s, const struct asked *how, const struct visitor *v, struct extended *a)
 {
-	int64_t wrong_by_ns = server_wrong_by_ns(s);
+	int64_t by_ns = wrong_by_ns(s);
 	a->flags |= EXTENDED_WHERE;
-	a->k2 = as_server(how->kernel.software_ns, wrong_by_ns);
+	a->k2 = as_server(how->kernel.software_ns, by_ns);
 	a->h2 = how->kernel.hardware_ns;
 	if (v->sent_ns == 0)
 		return;
 	a->flags |= EXTENDED_EARLIER;
 	a->earlier = v->stamped_number;
-	a->k3_sched = as_server(v->sched_ns, wrong_by_ns);
-	a->k3_sent = as_server(v->sent_ns, wrong_by_ns);
+	a->k3_sched = as_server(v->sched_ns, by_ns);
+	a->k3_sent = as_server(v->sent_ns, by_ns);
 	a->h3 = v->hardware_ns;
 }
 

@@ -5,6 +5,7 @@
 #include "diag.h"
 #include "kstamp.h"
 #include "mem.h"
+#include "os.h"
 #include "prng.h"
 #include "record.h"
 #include "sig.h"
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum { ASK_BURST = 64, LOOKS = 64 };
@@ -32,18 +32,13 @@ static const uint64_t TRY_NS[] = { 100 * NS_PER_MS, 150 * NS_PER_MS, 250 * NS_PE
 
 /* --- connecting --------------------------------------------------------------------------------------------------- */
 
-static int family_of(const struct roundtrip_options *o)
-{
-	return o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
-}
-
 static int connect_to(struct client *c, struct net_error *e)
 {
 	const struct roundtrip_options *o = c->o;
 	struct addr list[ADDR_MAX], peer;
 	struct sock_options options = { .nodelay = o->nodelay };
 	struct io_until until = { .deadline_ns = clk_mono_ns() + CONNECT_NS, .cancel = sig_flag() };
-	int n = addr_resolve(o->host, (uint16_t)o->port, family_of(o), list, ADDR_MAX, e);
+	int n = addr_resolve(o->host, (uint16_t)o->port, roundtrip_family(o), list, ADDR_MAX, e);
 	if (n < 0)
 		return -1;
 	c->fd = o->tcp ? sock_connect(list, (size_t)n, NULL, &options, &until, e)
@@ -88,9 +83,7 @@ struct client *roundtrip_client_open(const struct roundtrip_options *o)
 {
 	struct client *c = xcalloc(1, sizeof(*c));
 	struct net_error e = { 0 };
-	*c = (struct client){ .o = o, .fd = -1 };
-	if (getrandom(&c->session, sizeof(c->session), 0) != sizeof(c->session))
-		c->session = (uint64_t)clk_real_ns();
+	*c = (struct client){ .o = o, .fd = -1, .session = os_random() };
 	if (o->key_file != NULL && !(c->auth.is_on = roundtrip_read_key(o, &c->auth.key))) {
 		free(c);
 		return NULL;
@@ -263,8 +256,7 @@ static int ask_and_hear(struct client *c)
 	struct ticks t = ticks_of(c);
 	bool has_warned = false;
 	for (bool has_heard = false;; has_heard = c->unaccounted != NULL) {
-		/* WHY not read again after an answer: a clock costs 30 ns, and on loopback an answer is there in 4000.
-		 * */
+		/* WHY not read again after an answer: a clock costs 30 ns, and an answer by loopback 4000. */
 		uint64_t now_ns = has_heard ? c->now_ns : now_of(c);
 		int error = ask_due(c, now_ns);
 		talk_account(c);
@@ -358,6 +350,8 @@ static int negotiate_udp(struct client *c)
 	for (size_t i = 0; i < COUNT_OF(TRY_NS) && sig_pending(NULL) == 0; i++) {
 		uint64_t now_ns = now_of(c), until_ns = now_ns + TRY_NS[i];
 		bool is_new = c->o->count == 0 || c->m.sent + c->m.unsent < c->o->count;
+		if (!is_new && c->m.sent == 0)
+			return 0; /* the kernel took none: there is nothing to repeat */
 		if ((is_new ? talk_ask(c, now_ns) : talk_ask_again(c)) < 0)
 			return errno;
 		while (!c->has_answer && now_of(c) < until_ns && sig_pending(NULL) == 0) {
@@ -370,7 +364,7 @@ static int negotiate_udp(struct client *c)
 	}
 	if (c->m.refused + 1 >= COUNT_OF(TRY_NS))
 		return ECONNREFUSED;
-	if (sig_pending(NULL) == 0)
+	if (sig_pending(NULL) == 0 && c->m.sent > 0)
 		go_on_plain(c);
 	return 0;
 }
@@ -385,12 +379,10 @@ static int negotiate_tcp(struct client *c)
 	int got = io_write_full(c->fd, bytes, sizeof(bytes), &until);
 	if (got == 0)
 		got = io_read_full(c->fd, bytes, sizeof(bytes), &until);
-	int error = got < 0 ? errno : got == 0 ? ECONNRESET : 0;
+	int error = got < 0 ? errno : got == 0 ? EPROTO : 0;
 	sig_let_in(is_let_in(c));
-	if (error == 0 && plain_get(bytes).response_us != PLAIN_YES) {
+	if (error == 0 && plain_get(bytes).response_us != PLAIN_YES)
 		set_mode(c, MODE_PLAIN);
-		c->len = PLAIN_LEN;
-	}
 	c->start_ns = clk_mono_ns();
 	return error;
 }
@@ -466,6 +458,8 @@ static int run_and_report(struct client *c)
 		struct net_error e;
 		errno = error;
 		net_fail(&e, "ask", c->peer);
+		if (error == EPROTO)
+			e.reason = "the server ended the connection";
 		record_error(o->json, &e);
 		return 1;
 	}

@@ -74,7 +74,7 @@ struct client {
 MUST_USE int talk_ask(struct client *c, uint64_t intended_ns);
 
 /* Takes what has come; BLOCKS if flags do not say MSG_DONTWAIT, until SO_RCVTIMEO. How many answers were new; -1 with
- * errno: EAGAIN nothing has come, EINTR, or the connection is gone (0 bytes by TCP: ECONNRESET). */
+ * errno: EAGAIN nothing has come, EINTR, or the connection is gone (EPROTO: by the server's FIN). */
 MUST_USE int talk_hear(struct client *c, int flags);
 
 /* The last one once more, because nobody has answered it; it counts once. */
@@ -92,8 +92,8 @@ void talk_last_stamps(struct client *c);
 
 /* --- client.c ---------------------------------------------------------------------------------------------------- */
 
-/* Connects; then everything from the first question to the last answer. roundtrip_client_open returns NULL after having
- * said why. run: 0, or an errno of a connection that is gone. */
+/* open: connects; the caller's, who closes it; NULL after having said why not; o is borrowed until then. run: BLOCKS from
+ * the first question to the last answer; 0, or the errno that ended it. close: NULL is fine. */
 struct client *roundtrip_client_open(const struct roundtrip_options *o);
 MUST_USE int roundtrip_client_run(struct client *c);
 void roundtrip_client_close(struct client *c);

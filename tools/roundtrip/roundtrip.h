@@ -1,10 +1,10 @@
 /* roundtrip.h - what the chapters of roundtrip share.
  *
  *	client.c    schedule --> question --> socket        server.c   socket --> question --> answer --> socket
- *	            socket --> answer --> measure.c                    sessions.c: what is kept of each client
+ *	            socket --> answer --> measure.c                    visitors.c: what is kept of each client
  *	            report.c  draws and prints it                      tcp.c: the same on connections
  *
- *	wire.c      the bytes: plain (the course's 16), extended (ours), NTP
+ *	datagram.c  the bytes: plain (the course's 16), extended (ours), NTP
  *	measure.c   track.c timeline.c clockfit.c steer.c: figures from stamps; memory only */
 #ifndef TCPLAB_ROUNDTRIP_H
 #define TCPLAB_ROUNDTRIP_H
@@ -33,8 +33,13 @@ struct roundtrip_options {
 	uint64_t port, count, time_ns, interval_ns, report_ns, timeout_ns, size, dscp, seed, udp_rate, max_conn;
 };
 
-/* --- report.c and report_*.c: what a client prints
- * ------------------------------------------------------------------------------- */
+/* AF_INET, AF_INET6, or AF_UNSPEC: -4, -6. */
+static inline int roundtrip_family(const struct roundtrip_options *o)
+{
+	return o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
+}
+
+/* --- report.c and report_*.c: what a client prints --------------------------------------------------------------- */
 
 /* What does not change during a run. Borrowed for as long as the report lives. */
 struct report_about {
@@ -42,9 +47,8 @@ struct report_about {
 	const char *peer;      /* "127.0.0.1:3123" */
 	const char *transport; /* "udp", "tcp" */
 	const char *wire;      /* "plain", "extended", "ntp"; may change until the first answer came */
-	const struct ntp
-		*ntp; /* --ntp: the server's last answer (datagram.h); NULL: none came, or it is no such server */
-	uint64_t len; /* bytes of a question */
+	const struct ntp *ntp; /* --ntp: the server's last answer (datagram.h); NULL: none came, or no --ntp */
+	uint64_t len;          /* bytes of a question */
 };
 
 /* Begins a run, also the second one of a process. */

@@ -162,13 +162,7 @@ static void *udp_main(void *arg)
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
-static int family_of(const struct roundtrip_options *o)
-{
-	return o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
-}
-
-/* One number for both. With port 0 the one that is free for datagrams may be taken for connections: then another try.
- * */
+/* One number for both. With port 0 the one that is free for datagrams may be taken for connections: then once more. */
 static int open_sockets(struct server *s, bool says_where, struct net_error *e)
 {
 	const struct roundtrip_options *o = s->o;
@@ -176,10 +170,10 @@ static int open_sockets(struct server *s, bool says_where, struct net_error *e)
 	struct addr bound, tcp_bound;
 	char text[ADDR_TEXT];
 	for (int tries = 0; tries < 10; tries++) {
-		s->udp_fd = sock_serve_udp(o->bind, (uint16_t)o->port, family_of(o), &bound, e);
+		s->udp_fd = sock_serve_udp(o->bind, (uint16_t)o->port, roundtrip_family(o), &bound, e);
 		if (s->udp_fd < 0)
 			return -1;
-		s->listen_fd = sock_serve(o->bind, addr_port(&bound), family_of(o), &nodelay, &tcp_bound, e);
+		s->listen_fd = sock_serve(o->bind, addr_port(&bound), roundtrip_family(o), &nodelay, &tcp_bound, e);
 		if (s->listen_fd >= 0)
 			break;
 		close(s->udp_fd);
@@ -208,7 +202,9 @@ static bool read_key(struct server *s)
 		return false;
 	/* WHY not GRND_NONBLOCK: a secret that can be guessed is none. */
 	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
-		warnf_errno("getrandom");
+		struct net_error e;
+		net_fail(&e, "draw", "a secret");
+		record_error(s->o->json, &e);
 		return false;
 	}
 	hmac_set_key(&s->auth.secret, secret, sizeof(secret));
@@ -221,7 +217,7 @@ static bool read_key(struct server *s)
 struct snapshot {
 	struct answered answered;
 	struct udp_counters udp;
-	uint64_t connections, live, clients, forgotten;
+	uint64_t connections, clients, forgotten;
 };
 
 static struct snapshot look(struct server *s)
@@ -230,7 +226,6 @@ static struct snapshot look(struct server *s)
 	struct snapshot now = { .answered = s->answered,
 				.udp = s->udp,
 				.connections = s->connections,
-				.live = s->live,
 				.clients = s->visitors->came,
 				.forgotten = s->visitors->forgotten };
 	pthread_mutex_unlock(&s->lock);
@@ -343,10 +338,9 @@ struct server *roundtrip_server_open(struct roundtrip_options *o, bool says_wher
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 	struct net_error e = { 0 };
-	uint64_t seed;
 	*s = (struct server){ .o = o, .udp_fd = -1, .listen_fd = -1, .start_ns = clk_mono_ns() };
 	s->visitors = xcalloc(1, sizeof(*s->visitors));
-	s->visitors->seed = getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed) ? seed : s->start_ns;
+	s->visitors->seed = os_random();
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	bool is_open = read_key(s);

@@ -467,7 +467,7 @@ static int hear_stream(struct client *c, int flags)
 	if (diag_trace)
 		tracef("recv(%d) = %zd", c->fd, n);
 	if (n == 0)
-		errno = ECONNRESET;
+		errno = EPROTO;
 	if (n <= 0)
 		return -1;
 	struct heard h = heard_now(c, NULL);

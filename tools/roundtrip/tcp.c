@@ -164,8 +164,7 @@ static void *accept_main(void *arg)
 			start_connection(s, fd);
 		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 			clk_sleep_until_ns(clk_mono_ns() + UINT64_C(1) * PAUSE_MS * NS_PER_MS);
-		else if (!atomic_load(&s->is_over) && errno == EINVAL)
-			break;
+		/* What else accept(2) says is about one connection, or that it is over. */
 	}
 	return NULL;
 }
