@@ -122,6 +122,13 @@ static void set(const struct arg *row, char **argv)
 	case ARG_CHOICE:
 		set_choice(row, optarg);
 		break;
+	case ARG_LIST: {
+		struct arg_list *list = row->into;
+		if (list->n == ARG_LIST_MAX)
+			args_misuse("--%s: more than %d times", row->long_name, ARG_LIST_MAX);
+		list->said[list->n++] = (struct arg_said){ .option = row->long_name, .value = optarg };
+		break;
+	}
 	case ARG_HOST: {
 		struct arg_host *host = row->into;
 		host->given = true;

@@ -24,6 +24,16 @@ enum arg_kind {
 	ARG_FILE,     /* const char **     as it stands; completed as a file name                       */
 	ARG_CHOICE,   /* int *             the index of one of `choices`                                */
 	ARG_HOST,     /* struct arg_host * the next word if it is no option, else the flag alone        */
+	ARG_LIST,     /* struct arg_list * each time it is given, one more                              */
+};
+
+/* For ARG_LIST, options that may be given several times, and whose order matters: rows that lead to the same list share it. */
+enum { ARG_LIST_MAX = 64 };
+struct arg_list {
+	unsigned n;
+	struct arg_said {
+		const char *option, *value; /* the long name, without dashes */
+	} said[ARG_LIST_MAX];
 };
 
 /* For ARG_HOST, an option that is a flag, or takes a host: `-t HOST`, and `-t -l 1K HOST` too. */

@@ -171,20 +171,12 @@ void conn_set_idle(struct conn *c, uint64_t idle_ns)
 		reactor_timer_start(c->watch.r, &extra->idle, extra->active_ns + idle_ns, on_idle);
 }
 
-/* What has gone wrong unasked, and forgets it (SO_ERROR, socket(7)). 0: nothing. */
-static int socket_error(const struct conn *c)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-	return getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? errno : err;
-}
-
 /* --- output ------------------------------------------------------------------------------------------------------ */
 
 static void shut_output(struct conn *c)
 {
 	if (shutdown(c->watch.fd, SHUT_WR) < 0) {
-		int err = errno, cause = socket_error(c);
+		int err = errno, cause = sock_take_error(c->watch.fd);
 		end(c, cause != 0 ? cause : err); /* WHY: after a reset shutdown says ENOTCONN only */
 		return;
 	}
@@ -344,7 +336,7 @@ static void take_input(struct conn *c)
 /* Not reading, and yet something happened: a reset, or both directions were shut down while we were paused. */
 static void take_hangup(struct conn *c)
 {
-	int err = socket_error(c);
+	int err = sock_take_error(c->watch.fd);
 	if (err != 0 || c->input == INPUT_EOF)
 		end(c, err != 0 ? err : ECONNRESET);
 	else

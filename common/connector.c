@@ -97,32 +97,69 @@ static void finish(struct race *race, int fd)
 
 /* --- attempts ---------------------------------------------------------------------------------------------------- */
 
-/* Whether it is on its way. */
-static bool start_attempt(struct race *race, struct attempt *a)
+/* This attempt has won: takes fd. */
+static void win(struct attempt *a, int fd)
+{
+	a->race->owner->reached = a->to;
+	finish(a->race, fd);
+}
+
+/* The attempt has failed, with errno. Takes fd. */
+static void lose(struct attempt *a, const char *op, int fd)
 {
 	char text[ADDR_TEXT];
+	net_fail(&a->race->error, op, addr_text(&a->to, text));
+	sock_abort(fd);
+}
+
+enum { FAILED, ON_ITS_WAY, WON };
+
+/* A proxy that connects to itself does so again and again, until there are no descriptors left. */
+static bool is_loop(struct race *race, const struct attempt *a)
+{
+	char text[ADDR_TEXT];
+	if (race->to->ourselves == NULL || !sock_leads_to(&a->to, race->to->ourselves))
+		return false;
+	errno = ELOOP;
+	net_fail(&race->error, "connect", addr_text(&a->to, text));
+	race->error.reason = "it would lead back here";
+	return true;
+}
+
+/* WON: the race is over, and gone. */
+static int start_attempt(struct race *race, struct attempt *a)
+{
+	if (is_loop(race, a))
+		return FAILED;
 	int fd = sock_connect_begin(&a->to, race->to->from, &race->to->options, &race->error);
 	if (fd < 0)
-		return false;
-	if (watch_start(&a->watch, race->r, fd, WATCH_WRITE, on_event) < 0) {
-		net_fail(&race->error, "watch", addr_text(&a->to, text));
-		sock_abort(fd);
-		return false;
+		return FAILED;
+	int connected = sock_connect_try(fd);
+	if (connected > 0 &&
+	    fd < reactor_fd_limit(race->r)) { /* otherwise nobody could watch it: watch_start says so */
+		win(a, fd);
+		return WON;
+	}
+	if (connected < 0 || watch_start(&a->watch, race->r, fd, WATCH_WRITE, on_event) < 0) {
+		lose(a, connected < 0 ? "connect" : "watch", fd);
+		return FAILED;
 	}
 	race->n_open++;
-	return true;
+	return ON_ITS_WAY;
 }
 
 static void on_stagger(struct timer *t);
 
-/* Starts the next attempt; those that fail at once are passed. Without any left, and none on its way, this is the
- * end: the caller must not touch the race any more. */
+/* Starts the next attempt; those that fail at once are passed. When one wins at once, or none is left and none on its
+ * way, this is the end: the caller must not touch the race any more. */
 static void go_on(struct race *race)
 {
 	reactor_timer_stop(race->r, &race->stagger);
-	bool started = false;
-	while (!started && race->next < race->n)
-		started = start_attempt(race, &race->attempts[race->next++]);
+	int how = FAILED;
+	while (how == FAILED && race->next < race->n)
+		how = start_attempt(race, &race->attempts[race->next++]);
+	if (how == WON)
+		return;
 	if (race->n_open == 0)
 		finish(race, -1);
 	else if (race->next < race->n)
@@ -140,16 +177,14 @@ static bool on_event(struct watch *w, unsigned events)
 	(void)events;
 	struct attempt *a = CONTAINER_OF(w, struct attempt, watch);
 	struct race *race = a->race;
-	char text[ADDR_TEXT];
-	int rc = sock_connect_result(w->fd);
-	if (rc < 0)
-		net_fail(&race->error, "connect", addr_text(&a->to, text));
+	int err = sock_connect_result(w->fd) == 0 ? 0 : errno;
 	int fd = take_socket(a);
-	if (rc == 0) {
-		finish(race, fd);
+	if (err == 0) {
+		win(a, fd);
 		return true;
 	}
-	sock_abort(fd);
+	errno = err;
+	lose(a, "connect", fd);
 	go_on(race);
 	return true;
 }
@@ -219,6 +254,7 @@ static void on_looked_up(struct work *w)
 	struct lookup *l = CONTAINER_OF(w, struct lookup, work);
 	struct race *race = l->race;
 	race->lookup = NULL;
+	race->owner->resolved_ns = clk_mono_ns();
 	if (l->n < 0)
 		race->error = l->error;
 	else

@@ -29,8 +29,9 @@ typedef void connect_fn(struct connector *c, int fd, const struct net_error *e);
 struct connect_to {
 	const char *host; /* a name or a literal */
 	uint16_t port;
-	int family;              /* AF_UNSPEC, AF_INET, AF_INET6 */
-	const struct addr *from; /* local address, or NULL; addresses of another family are passed over */
+	int family;                   /* AF_UNSPEC, AF_INET, AF_INET6 */
+	const struct addr *from;      /* local address, or NULL; addresses of another family are passed over */
+	const struct addr *ourselves; /* where the caller listens, or NULL: an address that leads there is ELOOP */
 	struct sock_options options;
 	uint64_t deadline_ns; /* CLK_NEVER: as long as the kernel tries */
 };
@@ -39,6 +40,9 @@ struct connect_to {
 struct connector {
 	struct race *race; /* NULL: idle */
 	connect_fn *on_result;
+	/* Read freely when the result comes. */
+	uint64_t resolved_ns; /* when the name was known; 0: there was none to resolve, or it is not known yet */
+	struct addr reached;  /* the address that was connected to */
 };
 
 /* pool may be NULL: then only literals are understood (EAI_NONAME). A pool that is full is an error (EAGAIN). The

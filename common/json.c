@@ -26,31 +26,39 @@ static size_t utf8_len(const unsigned char *s)
 	return n;
 }
 
-/* An ASCII character inside a string: RFC 8259 section 7. */
-static void write_ascii(FILE *out, unsigned char c)
+/* How many characters stand in a string as they are: printable ASCII without the quote and the backslash. */
+static size_t plain_len(const unsigned char *s)
+{
+	size_t n = 0;
+	while (s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
+/* Any other ASCII character: RFC 8259 section 7. */
+static void write_escape(FILE *out, unsigned char c)
 {
 	static const char name[] = "\"\\\b\f\n\r\t", escape[] = "\"\\bfnrt";
 	const char *special = strchr(name, c);
 
 	if (special != NULL)
 		fprintf(out, "\\%c", escape[special - name]);
-	else if (c < 0x20 || c == 0x7f)
-		fprintf(out, "\\u%04x", c);
 	else
-		fputc(c, out);
+		fprintf(out, "\\u%04x", c);
 }
 
+/* WHY plain characters go in one piece: keys are nothing else, and a report of thousands of rows is mostly keys. */
 static void write_string(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
 	fputc('"', out);
 	while (*s != '\0') {
-		size_t n = utf8_len(s);
+		size_t plain = plain_len(s), n = plain > 0 ? plain : utf8_len(s);
 		if (n == 0)
 			fputs("\\ufffd", out);
-		else if (n == 1)
-			write_ascii(out, *s);
+		else if (plain == 0 && n == 1)
+			write_escape(out, *s);
 		else
 			fwrite(s, 1, n, out);
 		s += n > 0 ? n : 1;

@@ -365,6 +365,12 @@ void watch_want(struct watch *w, unsigned want)
 		slot->idle_rounds = 0;
 }
 
+void watch_become(struct watch *w, unsigned want, watch_fn *fn)
+{
+	watch_want(w, want);
+	w->on_event = fn;
+}
+
 void watch_stop(struct watch *w)
 {
 	if (!watch_is_started(w))
@@ -442,6 +448,7 @@ static void dispatch(struct reactor *r, const struct ready *ready)
 	}
 	/* A callback before this one in the round may have changed what is wanted. */
 	unsigned events = ready->events & (w->want | WATCH_HUP | WATCH_ERR);
+	events |= events & WATCH_READ ? ready->events & WATCH_LAST : 0u;
 	if (events == 0)
 		return;
 	if (diag_trace)

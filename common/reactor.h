@@ -86,6 +86,7 @@ enum {
 	WATCH_HUP = 4,
 	WATCH_ERR = 8,
 	WATCH_BACKGROUND = 16, /* in `want`: does not keep reactor_run going */
+	WATCH_LAST = 64,       /* beside READ, a hint: the peer's FIN has come, behind what can be read (epoll, poll) */
 };
 
 /* Returns whether it did anything: moved bytes, took a connection, saw an end, changed what it wants. A watch that fires
@@ -107,6 +108,10 @@ MUST_USE int watch_start(struct watch *w, struct reactor *r, int fd, unsigned wa
 
 /* Changes what is wanted, from now on. No system call when nothing changes. */
 void watch_want(struct watch *w, unsigned want);
+
+/* The same descriptor, and from now on another want and another function: what watch_stop and watch_start would do, with
+ * one system call less. */
+void watch_become(struct watch *w, unsigned want, watch_fn *fn);
 
 /* Out of the kernel's set; on_event will not be called any more. May be stopped already. */
 void watch_stop(struct watch *w);

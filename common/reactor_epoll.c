@@ -42,7 +42,7 @@ static int epoll_update(void *backend, int fd, uint32_t gen, unsigned was, unsig
 {
 	struct epoll *b = backend;
 	struct epoll_event e = {
-		.events = (is & WATCH_READ ? EPOLLIN : 0u) | (is & WATCH_WRITE ? EPOLLOUT : 0u),
+		.events = (is & WATCH_READ ? EPOLLIN | EPOLLRDHUP : 0u) | (is & WATCH_WRITE ? EPOLLOUT : 0u),
 		.data.u64 = (uint64_t)gen << 32 | (uint32_t)fd,
 	};
 	return epoll_ctl(b->fd, was == 0 ? EPOLL_CTL_ADD : is == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, fd, &e);
@@ -85,7 +85,8 @@ static int epoll_wait_ready(void *backend, struct ready *out, int max, uint64_t 
 			.fd = (int)(uint32_t)who,
 			.gen = (uint32_t)(who >> 32),
 			.events = (e & EPOLLIN ? WATCH_READ : 0u) | (e & EPOLLOUT ? WATCH_WRITE : 0u) |
-				  (e & EPOLLHUP ? WATCH_HUP : 0u) | (e & EPOLLERR ? WATCH_ERR : 0u),
+				  (e & EPOLLHUP ? WATCH_HUP : 0u) | (e & EPOLLERR ? WATCH_ERR : 0u) |
+				  (e & EPOLLRDHUP ? WATCH_LAST : 0u),
 		};
 	}
 	return n;

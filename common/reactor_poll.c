@@ -72,7 +72,7 @@ static void take_out(struct polled *b, size_t *place)
 static int poll_update(void *backend, int fd, uint32_t gen, unsigned was, unsigned is)
 {
 	struct polled *b = backend;
-	short events = (short)((is & WATCH_READ ? POLLIN : 0) | (is & WATCH_WRITE ? POLLOUT : 0));
+	short events = (short)((is & WATCH_READ ? POLLIN | POLLRDHUP : 0) | (is & WATCH_WRITE ? POLLOUT : 0));
 	if (was == 0 && fcntl(fd, F_GETFD) < 0)
 		return -1; /* EBADF now, as epoll says it, and not when nobody knows any more whose it is */
 	if (was == 0)
@@ -87,7 +87,7 @@ static int poll_update(void *backend, int fd, uint32_t gen, unsigned was, unsign
 static unsigned to_events(short e)
 {
 	return (e & POLLIN ? WATCH_READ : 0u) | (e & POLLOUT ? WATCH_WRITE : 0u) | (e & POLLHUP ? WATCH_HUP : 0u) |
-	       (e & (POLLERR | POLLNVAL) ? WATCH_ERR : 0u);
+	       (e & (POLLERR | POLLNVAL) ? WATCH_ERR : 0u) | (e & POLLRDHUP ? WATCH_LAST : 0u);
 }
 
 static int poll_wait(void *backend, struct ready *out, int max, uint64_t timeout_ns)

@@ -49,12 +49,22 @@ int sig_open_fd(void)
 	return signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+int sig_open_reload_fd(void)
+{
+	sigset_t reload;
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &reload, NULL);
+	return signalfd(-1, &reload, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
 int sig_take(int fd)
 {
 	struct signalfd_siginfo info;
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return 0;
-	on_signal((int)info.ssi_signo);
+	if (info.ssi_signo != SIGHUP)
+		on_signal((int)info.ssi_signo);
 	return (int)info.ssi_signo;
 }
 

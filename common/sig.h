@@ -33,7 +33,11 @@ const atomic_bool *sig_flag(void); /* true once a signal came */
 /* For an event loop: a descriptor that is readable when a signal waits (signalfd(2)); the caller closes it. -1 with errno. */
 MUST_USE int sig_open_fd(void);
 
-/* Takes one signal from it: its number, or 0 when none waits. It counts as if it had come in at sig_wait. */
+/* The same for SIGHUP, by which a server is told to read its lists again; it is blocked from now on. */
+MUST_USE int sig_open_reload_fd(void);
+
+/* Takes one signal from either: its number, or 0 when none waits. SIGINT and SIGTERM count as if they had come in at
+ * sig_wait. */
 int sig_take(int fd);
 
 /* The signal that asked us to end, or 0. How often one came so far is in *times, unless it is NULL. */

@@ -15,10 +15,10 @@ static bool on_readable(struct watch *w, unsigned events)
 	return number != 0;
 }
 
-int signals_start(struct signals *s, struct reactor *r, signals_fn *fn)
+/* Takes fd, or the errno of not having it. */
+static int start(struct signals *s, struct reactor *r, int fd, signals_fn *fn)
 {
 	*s = (struct signals){ .on_signal = fn };
-	int fd = sig_open_fd();
 	if (fd < 0)
 		return -1;
 	if (watch_start(&s->watch, r, fd, WATCH_READ | WATCH_BACKGROUND, on_readable) < 0) {
@@ -28,6 +28,16 @@ int signals_start(struct signals *s, struct reactor *r, signals_fn *fn)
 		return -1;
 	}
 	return 0;
+}
+
+int signals_start(struct signals *s, struct reactor *r, signals_fn *fn)
+{
+	return start(s, r, sig_open_fd(), fn);
+}
+
+int signals_start_reload(struct signals *s, struct reactor *r, signals_fn *fn)
+{
+	return start(s, r, sig_open_reload_fd(), fn);
 }
 
 void signals_stop(struct signals *s)

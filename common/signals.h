@@ -17,6 +17,10 @@ struct signals {
 
 /* Does not keep the loop running. 0, or -1 with errno. */
 MUST_USE int signals_start(struct signals *s, struct reactor *r, signals_fn *fn);
+
+/* The same for SIGHUP (sig_open_reload_fd). */
+MUST_USE int signals_start_reload(struct signals *s, struct reactor *r, signals_fn *fn);
+
 void signals_stop(struct signals *s);
 
 #endif

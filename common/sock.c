@@ -50,6 +50,13 @@ static int set_congestion(int fd, const char *name, struct net_error *e)
 	return 0;
 }
 
+/* RFC 5482, tcp(7). It bounds the keepalive probes, too. Rounded up: 0 would be the system's default. */
+static int set_user_timeout(int fd, uint64_t timeout_ns, struct net_error *e)
+{
+	uint64_t ms = timeout_ns / NS_PER_MS + (timeout_ns % NS_PER_MS != 0);
+	return set_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms, "user timeout in ms", e);
+}
+
 static int set_keepalive(int fd, struct net_error *e)
 {
 	/* Silent for 10 s, then three probes 5 s apart: 25 s in all. */
@@ -81,7 +88,47 @@ int sock_set(int fd, const struct sock_options *o, struct net_error *e)
 		return -1;
 	if (o->reuse_port && set_number(fd, SOL_SOCKET, SO_REUSEPORT, 1, "reuse port", e) < 0)
 		return -1;
+	if (o->user_timeout_ns != 0 && set_user_timeout(fd, o->user_timeout_ns, e) < 0)
+		return -1;
 	return o->keepalive ? set_keepalive(fd, e) : 0;
+}
+
+int sock_take_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno : error;
+}
+
+static bool is_wildcard(const struct addr *a)
+{
+	return a->u.sa.sa_family == AF_INET ? a->u.in4.sin_addr.s_addr == INADDR_ANY
+					    : IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr);
+}
+
+/* Is this an address of this host? Then the kernel would let a datagram to it leave from the very same address. Nothing is
+ * sent. */
+static bool is_local(const struct addr *a)
+{
+	struct addr here;
+	if (addr_is_loopback(a) || is_wildcard(a))
+		return true;
+	int fd = socket(a->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_same = fd >= 0 && connect(fd, &a->u.sa, a->len) == 0 && addr_of_socket(fd, &here) == 0 &&
+		       addr_source(&here) == addr_source(a);
+	if (fd >= 0)
+		close(fd);
+	return is_same;
+}
+
+bool sock_leads_to(const struct addr *to, const struct addr *bound)
+{
+	if (addr_port(to) != addr_port(bound))
+		return false;
+	/* To connect to the wildcard address is to connect to this host (Linux; RFC 1122 3.2.1.3 forbids it on the wire). */
+	if (is_wildcard(bound))
+		return is_local(to);
+	return addr_equal(to, bound) || (is_wildcard(to) && addr_is_loopback(bound));
 }
 
 uint64_t sock_send_buffer(int fd)
@@ -202,12 +249,18 @@ static bool is_connected_to_itself(int fd)
 	return addr_of_socket(fd, &here) == 0 && addr_of_peer(fd, &there) == 0 && addr_equal(&here, &there);
 }
 
+int sock_connect_try(int fd)
+{
+	struct addr here, there;
+	if (addr_of_peer(fd, &there) < 0)
+		return 0; /* ENOTCONN: the cheapest question there is */
+	errno = ECONNREFUSED;
+	return addr_of_socket(fd, &here) == 0 && addr_equal(&here, &there) ? -1 : 1;
+}
+
 int sock_connect_result(int fd)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return -1;
+	int error = sock_take_error(fd);
 	if (error == 0 && is_connected_to_itself(fd))
 		error = ECONNREFUSED;
 	tracef("connect(%d): %s", fd, error == 0 ? "connected" : errno_name(error));

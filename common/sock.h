@@ -23,6 +23,7 @@ struct sock_options {
 	bool nodelay;               /* TCP_NODELAY */
 	bool cork;                  /* TCP_CORK: hold back part-filled segments, up to 200 ms (tcp(7)) */
 	bool reuse_port;            /* SO_REUSEPORT: several listeners on one port, the kernel deals connections out */
+	uint64_t user_timeout_ns;   /* TCP_USER_TIMEOUT: how long what was sent may go unacknowledged; milliseconds, rounded up */
 	bool keepalive;             /* a vanished peer is noticed after about 25 s of silence */
 };
 
@@ -55,6 +56,16 @@ MUST_USE int sock_connect(const struct addr *list, size_t n, const struct addr *
 MUST_USE int sock_connect_begin(const struct addr *to, const struct addr *from, const struct sock_options *o,
 				struct net_error *e);
 MUST_USE int sock_connect_result(int fd);
+
+/* Just after begin: is there nothing to wait for? On loopback it is nearly always connected at once. 1: it is; 0: it is
+ * on its way, or has failed, which waiting tells; -1 with errno: it is connected to itself. */
+MUST_USE int sock_connect_try(int fd);
+
+/* What has gone wrong with a socket unasked, and forgets it (SO_ERROR, socket(7)): an errno, 0 for nothing. */
+int sock_take_error(int fd);
+
+/* Would a connection to `to` arrive at a socket of this host that listens on `bound`? */
+bool sock_leads_to(const struct addr *to, const struct addr *bound);
 
 /* How many bytes the send buffer may hold now, as the kernel accounts them (SO_SNDBUF); 0 unknown. */
 uint64_t sock_send_buffer(int fd);

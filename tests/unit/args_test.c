@@ -64,6 +64,23 @@ static const struct arg_spec spec = {
 	.see_also = "tcplab(1).",
 };
 
+/* Two options that may come often, and whose order matters. */
+static struct arg_list said;
+static const struct arg list_rows[] = {
+	{ '\0', "allow", ARG_LIST, &said, .value_name = "WHO", .help = "in" },
+	{ 'd', "deny", ARG_LIST, &said, .value_name = "WHO", .help = "out" },
+	{ 0 },
+};
+static const struct arg_spec list_spec = {
+	.tool = "demo",
+	.one_line = "shows lists",
+	.synopsis = synopsis,
+	.about = about,
+	.args = list_rows,
+	.examples = examples,
+	.see_also = "tcplab(1).",
+};
+
 /* --- one command line -------------------------------------------------------------------------------------------- */
 
 static char out[16384], err[4096]; /* what the last child said */
@@ -295,6 +312,37 @@ static void call_misuse(const char *const *words)
 	args_misuse("%s and %s exclude each other", words[0], words[1]);
 }
 
+static _Noreturn void list_child(const char *const *words)
+{
+	static char *argv[ARG_LIST_MAX * 2 + 8];
+	int argc = 0;
+	while (words[argc] != NULL && argc < (int)COUNT_OF(argv) - 1) {
+		argv[argc] = (char *)(uintptr_t)words[argc];
+		argc++;
+	}
+	int first = args_parse(&list_spec, argc, argv);
+	for (unsigned i = 0; i < said.n; i++)
+		printf("%s=%s ", said.said[i].option, said.said[i].value);
+	printf("| %s", or_none(argv[first]));
+	exit(fflush(stdout) != 0);
+}
+
+static void test_list(void)
+{
+	const char *words[ARG_LIST_MAX * 2 + 4] = { "demo", "--allow", "a", "x", "-db", "--allow=c", "--deny", "d" };
+	CHECK_INT(run_with(list_child, words), 0);
+	CHECK_STR(out, "allow=a deny=b allow=c deny=d | x");
+	int n = 1;
+	while (n < 1 + ARG_LIST_MAX)
+		words[n++] = "-da";
+	words[n] = NULL;
+	CHECK_INT(run_with(list_child, words), 0);
+	words[n] = "-da";
+	words[n + 1] = NULL;
+	CHECK_INT(run_with(list_child, words), 2);
+	CHECK_STR(err, "demo: --deny: more than 64 times (try 'demo --help')\n");
+}
+
 static void test_misuse(void)
 {
 	CHECK_INT(run_with(call_misuse, (const char *const[]){ "-4", "-6", NULL }), 2);
@@ -471,6 +519,7 @@ int main(void)
 	test_letter_outside_ascii();
 	test_ranges();
 	test_not_a_value();
+	test_list();
 	test_misuse();
 	test_trace();
 	test_help();

@@ -254,6 +254,32 @@ static void test_level_triggered(struct reactor *r)
 }
 
 /* Readable, writable, both; full and no longer writable; room again. */
+/* Under another function from now on: also for an event that is on its way in this very round. */
+static bool take_as_other(struct watch *w, unsigned events)
+{
+	(void)w;
+	(void)events;
+	tell('b');
+	watch_stop(w);
+	return true;
+}
+
+static void become_all(struct actor *a)
+{
+	(void)a;
+	for (int i = 0; i < CROWD; i++)
+		watch_become(&crowd[i].watch, WATCH_READ, take_as_other);
+}
+
+static void test_become(struct reactor *r)
+{
+	crowd_stand_ready(r, become_all);
+	loop_run(r);
+	CHECK_STR(story, "obbbbbb");
+	CHECK_INT(reactor_stats(r)->stale, 0);
+	crowd_shut();
+}
+
 static void test_read_and_write(struct reactor *r)
 {
 	static const char block[4096];
@@ -666,6 +692,7 @@ int main(void)
 	ON_EACH_LOOP(test_pause_siblings);
 	ON_EACH_LOOP(test_change_siblings);
 	ON_EACH_LOOP(test_level_triggered);
+	ON_EACH_LOOP(test_become);
 	ON_EACH_LOOP(test_read_and_write);
 	ON_EACH_LOOP(test_errors_only);
 	ON_EACH_LOOP(test_pause_and_resume);

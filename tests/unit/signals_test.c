@@ -47,6 +47,14 @@ static void take_signal(struct signals *s, int number)
 	reactor_stop(t->r);
 }
 
+static int reloaded;
+
+static void take_reload(struct signals *s, int number)
+{
+	(void)s;
+	reloaded = number;
+}
+
 /* --- one, two, three --------------------------------------------------------------------------------------------- */
 
 /* What came before signals_start waits for it. */
@@ -293,6 +301,27 @@ static void from_another_process(void)
 	}
 }
 
+/* SIGHUP comes as an event, beside the others, and is no reason to end. */
+static void reload(void)
+{
+	struct tool t;
+	struct signals hup;
+	tool_open(&t, take_signal);
+	CHECK_INT(signals_start_reload(&hup, t.r, take_reload), 0);
+	reloaded = 0;
+	raise(SIGHUP);
+	loop_run_rounds(t.r, 1);
+	CHECK_INT(reloaded, SIGHUP);
+	CHECK_INT(sig_pending(NULL), 0);
+	raise(SIGHUP);
+	raise(SIGTERM);
+	loop_run(t.r);
+	CHECK_INT(t.n, 1);
+	CHECK_INT(t.numbers[0], SIGTERM);
+	signals_stop(&hup);
+	tool_close(&t);
+}
+
 int main(void)
 {
 	static const struct {
@@ -302,6 +331,7 @@ int main(void)
 		{ came_before, 0 },   { two_of_them, 0 },   { both_at_once, 0 },     { three_of_them, 130 },
 		{ background, 0 },    { busy_loop, 0 },     { stop_in_callback, 0 }, { start_again, 0 },
 		{ no_descriptor, 0 }, { no_low_number, 0 }, { beside_threads, 0 },   { from_another_process, 0 },
+		{ reload, 0 },
 	};
 	for (size_t b = 0; b < COUNT_OF(loop_backends); b++)
 		for (size_t i = 0; i < COUNT_OF(tests); i++) {

@@ -80,6 +80,7 @@ static void test_options_are_set(void)
 		.congestion = "reno",
 		.nodelay = true,
 		.cork = true,
+		.user_timeout_ns = 2500000001, /* not a whole number of milliseconds */
 		.keepalive = true,
 	};
 	CHECK_INT(sock_set(fd, &o, &e), 0);
@@ -91,6 +92,7 @@ static void test_options_are_set(void)
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_MAX_PACING_RATE), 123456);
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_CORK), 1);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 2501);
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
 			  option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option_of(fd, IPPROTO_TCP, TCP_KEEPCNT),
@@ -111,6 +113,7 @@ static void test_defaults_are_left_alone(void)
 	CHECK_INT(receive_buffer(fd), receive_buffer(same));
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
 	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_CORK), 0);
+	CHECK_INT(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 	CHECK_INT(option_of(fd, SOL_SOCKET, SO_RCVLOWAT), 1);
 	close(fd);
@@ -132,6 +135,7 @@ static void test_each_option_reports_its_error(void)
 		{ { .congestion = "reno" }, "set congestion control reno: " },
 		{ { .nodelay = true }, "set nodelay" },
 		{ { .cork = true }, "set cork" },
+		{ { .user_timeout_ns = 1 }, "set user timeout in ms 1: " },
 		{ { .keepalive = true }, "set keepalive" },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -170,6 +174,8 @@ static void test_refused_options(void)
 			     "send buffer 1099511631872");
 	check_refused_option((struct sock_options){ .receive_buffer = UINT64_MAX }, EINVAL,
 			     "receive buffer 18446744073709551615");
+	check_refused_option((struct sock_options){ .user_timeout_ns = UINT64_MAX }, EINVAL,
+			     "user timeout in ms 18446744073710");
 }
 
 /* What is agreed on in the handshake is set before it, on both sides; accepted sockets inherit. */
@@ -588,17 +594,20 @@ static void test_two_halves(void)
 	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10000), 1);
+	CHECK_INT(sock_connect_try(fd), 1);
 	CHECK_INT(sock_connect_result(fd), 0);
 	CHECK_INT(addr_of_peer(fd, &there), 0);
 	CHECK(addr_equal(&there, &bound));
 	close(fd);
 	fd = sock_connect_begin(&deaf, NULL, &no_options, &e);
 	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10000), 1);
+	CHECK_INT(sock_connect_try(fd), 0); /* failed: that is for sock_connect_result to say */
 	CHECK_INT(sock_connect_result(fd), -1);
 	CHECK_INT(errno, ECONNREFUSED);
 	sock_abort(fd);
 	fd = sock_connect_begin(&mute, NULL, &no_options, &e);
 	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 0), 0);
+	CHECK_INT(sock_connect_try(fd), 0);
 	sock_abort(fd);
 	CHECK_INT(sock_connect_begin(&bound, &foreign, &no_options, &e), -1);
 	CHECK_STR(e.op, "bind");
@@ -608,6 +617,62 @@ static void test_two_halves(void)
 	close(server);
 	close(holder);
 	close_silent(silent_fd, fill);
+}
+
+/* An error is told once; a socket without one has none. */
+static void test_take_error(void)
+{
+	struct addr bound;
+	struct net_error e;
+	int server = serve("127.0.0.1", AF_UNSPEC, &no_options, &bound);
+	int fd = sock_connect_begin(&bound, NULL, &no_options, &e);
+	int peer = accept(server, NULL, NULL);
+	CHECK_INT(sock_take_error(fd), 0);
+	sock_abort(peer);
+	CHECK_INT(poll(&(struct pollfd){ .fd = fd }, 1, 10000), 1);
+	CHECK_INT(sock_take_error(fd), ECONNRESET);
+	CHECK_INT(sock_take_error(fd), 0);
+	CHECK_INT(sock_take_error(-1), EBADF);
+	close(fd);
+	close(server);
+}
+
+/* Who would meet himself. (A foreign address with the same port does not lead here.) */
+static void test_leads_to(void)
+{
+	struct addr loopback = literal("127.0.0.1", 80), other = literal("127.0.0.2", 80), any = literal("0.0.0.0", 80);
+	struct addr foreign = literal("192.0.2.1", 80), port = literal("127.0.0.1", 81);
+	CHECK(sock_leads_to(&loopback, &loopback));
+	CHECK(sock_leads_to(&loopback, &any));
+	CHECK(sock_leads_to(&other, &any));
+	CHECK(sock_leads_to(&any, &loopback));
+	CHECK(sock_leads_to(&any, &any));
+	CHECK(!sock_leads_to(&other, &loopback));
+	CHECK(!sock_leads_to(&foreign, &any));
+	CHECK(!sock_leads_to(&foreign, &loopback));
+	CHECK(!sock_leads_to(&port, &loopback));
+	CHECK(!sock_leads_to(&port, &any));
+	if (!has_ipv6())
+		return;
+	struct addr any6 = literal("::", 80), one = literal("::1", 80), two = literal("::2", 80);
+	CHECK(sock_leads_to(&one, &any6));
+	CHECK(sock_leads_to(&loopback, &any6)); /* a dual-stack socket takes IPv4, too */
+	CHECK(!sock_leads_to(&two, &any6));
+}
+
+/* Bound to its own address and connected to it: RFC 9293 3.5, simultaneous open. */
+static void test_try_to_itself(void)
+{
+	struct addr self = literal("127.0.0.1", 0);
+	struct net_error e;
+	int holder = sock_listen(&self, false, &no_options, &e);
+	CHECK_INT(addr_of_socket(holder, &self), 0); /* a port that is free once it is closed */
+	close(holder);
+	int fd = sock_connect_begin(&self, &self, &no_options, &e);
+	CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 10000), 1);
+	CHECK_INT(sock_connect_try(fd), -1);
+	CHECK_INT(errno, ECONNREFUSED);
+	sock_abort(fd);
 }
 
 /* Failures of every kind, a hundred times: no descriptor is left behind. */
@@ -936,6 +1001,9 @@ int main(void)
 	test_connect_with_a_bad_option();
 	test_never_to_itself();
 	test_two_halves();
+	test_take_error();
+	test_try_to_itself();
+	test_leads_to();
 	test_no_descriptor_leaks();
 	test_abort();
 	test_serve_udp();
