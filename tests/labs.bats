@@ -183,6 +183,18 @@ check_batch() {
 	check_batch 47-timers
 }
 
+@test "50-relay-backpressure: confirmed" {
+	check_batch 50-relay-backpressure
+}
+
+@test "51-relay-close: confirmed" {
+	check_batch 51-relay-close
+}
+
+@test "53-relay-race: confirmed" {
+	check_batch 53-relay-race
+}
+
 @test "60-slow-start: confirmed" {
 	check_batch 60-slow-start
 }
@@ -251,6 +263,10 @@ check_as_nobody() {
 
 @test "the labs of netcats: confirmed as an ordinary user, without namespaces" {
 	check_as_nobody 43-netcat-deadlock 44-blocking-in-a-loop
+}
+
+@test "the labs of relays: confirmed as an ordinary user, without namespaces" {
+	check_as_nobody 50-relay-backpressure 51-relay-close 53-relay-race
 }
 
 @test "40-multiplexing: with few descriptors it shows less, with too few it is skipped, and says why" {
