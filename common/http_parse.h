@@ -50,8 +50,8 @@ struct http_request {
 	size_t len, body_len;
 
 	/* After http_request_settle: strings, and `body`, which may contain any byte. path is decoded; query is not
-	 * (http_query), and NULL without a question mark; host has its port, and is NULL when HTTP/1.0 did not say any.
-	 * */
+	 * (http_query), and NULL without a question mark; host has its port, and is NULL when HTTP/1.0 did not say
+	 * any. */
 	const char *path, *query, *host, *body;
 
 	char *text;

@@ -12,8 +12,8 @@
  * From BUSY to LEAVING it does not read: what a client sends meanwhile waits in the kernel, and its window closes. So
  * there is one exchange at most on a connection, and answers come in the order of the questions.
  *
- * WHY no station.h: a station is what its loop belongs to (reactor_user), and a page is a guest on the loop of others.
- * */
+ * WHY no station.h: a station is what its loop belongs to (reactor_user), and a page is a guest on the loop of
+ * others. */
 #include "httpd.h"
 
 #include "acceptor.h"
@@ -231,8 +231,8 @@ void http_fail(struct http_exchange *x, int status, const char *why)
 	end_exchange(visit_of_exchange(x));
 }
 
-/* The server itself says no, before there is an exchange. After a request that could not be read nothing more can be.
- * */
+/* The server itself says no, before there is an exchange. After a request that could not be read nothing more can
+ * be. */
 static void refuse_and_close(struct visit *v, int status, const char *why)
 {
 	v->h->tally.refused++;

@@ -87,8 +87,8 @@ void udpbatch_close(struct udpbatch *b);
  * given. The batch before is over. */
 MUST_USE int udpbatch_receive(struct udpbatch *b, int flags);
 
-/* The next question of the batch that may be answered; false: there are no more. Without an answer it counts as silent.
- * */
+/* The next question of the batch that may be answered; false: there are no more. Without an answer it counts as
+ * silent. */
 MUST_USE bool udpbatch_next(struct udpbatch *b, uint64_t now_ns, struct udp_question *q);
 
 /* The answer to that question is in its room, so long. False: it is longer than its question, and will not be sent. */

@@ -15,8 +15,8 @@
  *	its clock           t2 ------------------------------> t3
  *
  * The chapters, in reading order: roundtrip/sample.h, clockfit.h, track.h, measure.h - what the figures are; client.h,
- * client.c, talk.c - when and what is asked; server.h, server.c, answer.c, tcp.c - who answers; datagram.h - the bytes.
- * */
+ * client.c, talk.c - when and what is asked; server.h, server.c, answer.c, tcp.c - who answers; datagram.h - the
+ * bytes. */
 #include "roundtrip/roundtrip.h"
 
 #include "clock.h"

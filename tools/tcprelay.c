@@ -203,8 +203,7 @@ static const struct relay_tool tcprelay = {
 	.report = report,
 };
 
-/* --- the command line ----------------------------------------------------------------------------------------------
- * */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 static const char *const synopsis[] = {
 	"[options] [ADDR:]PORT TARGET[,TARGET...]",

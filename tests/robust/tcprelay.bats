@@ -16,9 +16,9 @@ setup() {
 
 # --- everything at once -----------------------------------------------------------------------------------------------
 
-# soak ARGS...: 12 seconds of it. Its seed is in what it prints. Sanitizers keep freed memory for a while.
+# soak ARGS...: 8 seconds of it. Its seed is in what it prints. Sanitizers keep freed memory for a while.
 soak() {
-	local options=(--seconds 12)
+	local options=(--seconds 8)
 	nm "$tcprelay" 2>/dev/null | grep -qE '__asan_init|__tsan_init' && options+=(--no-memory --flows 30)
 	run -0 "${SOAK[@]}" "${options[@]}" -- "$tcprelay" "$@" 0 '{target}'
 	echo "$output"
@@ -263,7 +263,7 @@ without_descriptors() {
 	mkfifo "$pipe"
 	for options in '--dump hex' '--json -i 1ms'; do
 		exec {unread}<>"$pipe" # open at both ends, so it fills up and is never broken
-		# shellcheck disable=SC2086 # options
+		# shellcheck disable=SC2016,SC2086 # for the other shell; options
 		start_server bash -c 'exec "$@" >"$0"' "$pipe" "$tcprelay" -v $options 0 "$TARGET"
 		run -0 visit send:x eof drain
 		same "with $options" "$output" 'drain 300000: EOF'

@@ -328,8 +328,8 @@ static size_t random_below(size_t n)
 	return (size_t)(prng_word(43, random_index++) % n);
 }
 
-/* In memory of just this length, in `pieces` pieces cut anywhere; each piece moves what came before it, as in a queue.
- * */
+/* In memory of just this length, in `pieces` pieces cut anywhere; each piece moves what came before it, as in a
+ * queue. */
 static void parse_in_pieces(const unsigned char *p, size_t n, size_t pieces, struct http_request *out)
 {
 	enum http_step step = HTTP_MORE;

@@ -35,8 +35,7 @@ static void watch(struct diagram *d, bool has_router)
 	*d = (struct diagram){ .tell = on_line, .owner = &told, .has_router = has_router };
 }
 
-/* --- packets ---------------------------------------------------------------------------------------------------------
- * */
+/* --- packets ------------------------------------------------------------------------------------------------------ */
 
 enum { IP_LEN = 20, TCP_LEN = 20, MAX_LEN = 1500 };
 
@@ -81,8 +80,7 @@ static void arrive(struct diagram *d, unsigned lane, const unsigned char *bytes,
 	free(p);
 }
 
-/* --- tests -----------------------------------------------------------------------------------------------------------
- * */
+/* --- tests -------------------------------------------------------------------------------------------------------- */
 
 static void test_nobody_watches(void)
 {
@@ -210,8 +208,7 @@ static void test_many_connections(void)
 	CHECK(!told.is_bad);
 }
 
-/* --- anything, through a lane ----------------------------------------------------------------------------------------
- * */
+/* --- anything, through a lane ------------------------------------------------------------------------------------- */
 
 /* A packet as it should be, with a few bytes changed, or cut off; or nothing but chance. */
 static size_t make_anything(unsigned char *out, uint64_t luck)

@@ -53,8 +53,8 @@ static void test_best_of_poll(void)
 
 /* --- clock filter ------------------------------------------------------------------------------------------------- */
 
-/* One sample each poll. The queue's sample is passed over; and then for a while nothing is as good as the one before.
- * */
+/* One sample each poll. The queue's sample is passed over; and then for a while nothing is as good as the one
+ * before. */
 static void outlier_and(uint64_t worse_ns)
 {
 	steer_init(&s, second);

@@ -61,8 +61,8 @@ static void test_window(void)
 	CHECK_INT(track_see(&t, 4), TRACK_TOO_OLD);
 }
 
-/* What is jumped over is not taken for what stood in the ring before; jumps of one ring less one, one ring, one more.
- * */
+/* What is jumped over is not taken for what stood in the ring before; jumps of one ring less one, one ring, one
+ * more. */
 static void test_jumps(void)
 {
 	for (uint64_t jump = TRACK_WINDOW - 1; jump <= TRACK_WINDOW + 1; jump++) {

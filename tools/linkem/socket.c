@@ -1,8 +1,8 @@
 /* socket.c - linkem, between control.c and client.c: where the control socket is, and whom to trust there.
  *
  * It is an abstract unix socket (unix(7)): it has no file, and so nothing is left of it when its process is killed. It
- * belongs to the network namespace in which it was bound; there is one where linkem was called, and one on each host.
- * */
+ * belongs to the network namespace in which it was bound; there is one where linkem was called, and one on each
+ * host. */
 #include "linkem.h"
 
 #include <errno.h>

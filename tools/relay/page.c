@@ -67,8 +67,8 @@ static void put_metrics(FILE *out, const struct look *look, const struct relay_c
 	relay_page_metrics(out, look->pages->relay, c);
 }
 
-/* A rate needs two looks: of those who have no stream the last one counts, whoever it was, unless it is too long ago.
- * */
+/* A rate needs two looks: of those who have no stream the last one counts, whoever it was, unless it is too long
+ * ago. */
 static void put_page(FILE *out, const struct look *look, const struct relay_census *c, struct relay_visit *visit)
 {
 	visit = &look->pages->visit;

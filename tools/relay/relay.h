@@ -144,8 +144,8 @@ struct relay_flow {
 
 /* In GREETING or after a failed connect: goes to host:port. `from` is the relay's --from. */
 void relay_connect(struct relay_flow *f, const char *host, uint16_t port);
-/* In GREETING: the client's bytes are wanted: fn when it is readable or at its end; deadline_ns from now it is refused.
- * */
+/* In GREETING: the client's bytes are wanted: fn when it is readable or at its end; deadline_ns from now it is
+ * refused. */
 void relay_greet(struct relay_flow *f, watch_fn *fn, uint64_t limit_ns);
 struct relay_flow *relay_flow_of_watch(struct watch *w);
 /* Connected: takes fd. The server first gets `own`, the relay's own words (a PROXY head), then `early`, what the client

@@ -157,8 +157,8 @@ void ntp_put(unsigned char out[static NTP_LEN], uint64_t nonce)
 	be64_put(out + NTP_AT_TRANSMIT, nonce);
 }
 
-/* 32 bits of seconds since 1900, which go round every 136 years, and 32 bits of fraction: the instant nearest to now.
- * */
+/* 32 bits of seconds since 1900, which go round every 136 years, and 32 bits of fraction: the instant nearest to
+ * now. */
 static int64_t ntp_time_ns(const unsigned char *p, int64_t now_ns)
 {
 	int64_t now_s = now_ns / NS_PER_S;

@@ -16,8 +16,7 @@
 
 enum { PLAIN_LEN = 16, NTP_LEN = 48, EXTENDED_LEN = 152, SIGNATURE_LEN = 32, DATAGRAM_MAX = 65507 };
 
-/* --- plain ---------------------------------------------------------------------------------------------------------
- * */
+/* --- plain -------------------------------------------------------------------------------------------------------- */
 
 struct plain {
 	int64_t request_us, response_us;
@@ -30,8 +29,7 @@ struct plain plain_get(const unsigned char in[static PLAIN_LEN]);
 #define PLAIN_MAY_WE INT64_C(0x746c52545f657874)
 #define PLAIN_YES    INT64_C(0x746c52545f796573)
 
-/* --- extended ------------------------------------------------------------------------------------------------------
- * */
+/* --- extended ----------------------------------------------------------------------------------------------------- */
 
 enum extended_kind {
 	EXTENDED_QUESTION = 1,
@@ -76,8 +74,7 @@ MUST_USE bool extended_get(const unsigned char *in, size_t n, struct extended *x
 enum { EXTENDED_HEAD = 12 };
 size_t extended_len(const unsigned char in[static EXTENDED_HEAD]);
 
-/* --- NTP -----------------------------------------------------------------------------------------------------------
- * */
+/* --- NTP ---------------------------------------------------------------------------------------------------------- */
 
 /* What an answer says beside its times. */
 struct ntp {
@@ -94,8 +91,8 @@ struct ntp {
  * not look at it (RFC 5905 7.3, "origin timestamp"). */
 void ntp_put(unsigned char out[static NTP_LEN], uint64_t nonce);
 
-/* NULL; or why it is no answer, and then *out is all zero, or a kiss. now_ns: by our clock, tells the era (RFC 5905 6).
- * */
+/* NULL; or why it is no answer, and then *out is all zero, or a kiss. now_ns: by our clock, tells the era (RFC 5905
+ * 6). */
 const char *ntp_get(const unsigned char *in, size_t n, int64_t now_ns, struct ntp *out);
 
 #endif

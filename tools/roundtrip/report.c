@@ -80,8 +80,8 @@ static void json_start(const struct report_about *a)
 	json_end(&j);
 }
 
-/* The text begins with the first interval or with the report: until an answer came nobody knows what the server speaks.
- * */
+/* The text begins with the first interval or with the report: until an answer came nobody knows what the server
+ * speaks. */
 void roundtrip_report_start(const struct report_about *a)
 {
 	memset(&told, 0, sizeof(told));

@@ -24,8 +24,8 @@ struct proxyhead {
 	unsigned version;
 	size_t len;    /* bytes of the head */
 	bool is_local; /* LOCAL or UNKNOWN: a health check of the relay itself, or a client that it does not know */
-	struct addr client,
-		server; /* source and destination; len 0 when is_local, or when it is neither TCP4 nor TCP6 */
+	/* Source and destination; len 0 when is_local, or when it is neither TCP4 nor TCP6. */
+	struct addr client, server;
 };
 
 /* Looks at the first n bytes of a connection. MORE: they may be the beginning of a head, and then *h and *why are left alone. BAD
