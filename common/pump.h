@@ -30,7 +30,6 @@ enum pump_side { PUMP_A, PUMP_B };
 enum pump_way { PUMP_UP, PUMP_DOWN }; /* the lane that begins at A, at B: lane[i] leads from side i to side !i */
 
 enum {
-	PUMP_LOW = 64 * 1024,
 	PUMP_HIGH = 256 * 1024,
 	PUMP_PIECE = 256 * 1024,                 /* the most that one event copies */
 	PUMP_RESET_WAIT_NS = 1000 * 1000 * 1000, /* for bytes that came before a reset, without progress */
@@ -83,7 +82,8 @@ enum pump_path { PUMP_PATH_AUTO, PUMP_PATH_COPY, PUMP_PATH_SPLICE }; /* splice: 
 /* What many pumps of one loop have in common; read only once pumps run, but for pump_ask after changing what may_pass
  * says. */
 struct pump_options {
-	size_t low, high;            /* bytes. 0: PUMP_LOW and PUMP_HIGH, and for splice a whole pipe (PIPEPOOL_LEN) */
+	/* Bytes. high 0: PUMP_HIGH, and for splice a whole pipe (PIPEPOOL_LEN); low 0: a quarter of high. */
+	size_t low, high;
 	uint64_t linger_ns, idle_ns; /* 0: for ever */
 	enum pump_path path;
 	const struct pump_ops *ops;

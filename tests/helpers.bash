@@ -22,6 +22,19 @@ SERVER_PIDS=()
 SERVER_PID='' PORT='' SERVER_OUT='' SERVER_LOG='' SERVER_STATUS=''
 declare -A SERVER_LOG_OF=()
 OPEN_FOLDER=''
+# The program that start_worker started last.
+WORKER='' WORKER_OUT='' WORKER_ERR=''
+
+# start_worker CMD...: a program in the background that is no server. wait_server "$WORKER" waits for it, teardown ends
+# it.
+start_worker() {
+	WORKER_OUT=$(mktemp "$BATS_TEST_TMPDIR/worker.XXXXXX.out")
+	WORKER_ERR=${WORKER_OUT%.out}.err
+	"$@" >"$WORKER_OUT" 2>"$WORKER_ERR" 3>&- &
+	WORKER=$!
+	SERVER_PIDS+=("$WORKER")
+	SERVER_LOG_OF[$WORKER]=$WORKER_ERR
+}
 
 # start_server CMD...: returns when CMD has printed its "listening on" line. A CMD that ends before that, or says nothing
 # for ten seconds, fails the test with its log. CMD is a program: the pid of a function would be a shell's. Not for `run`:

@@ -9,7 +9,6 @@ load ../helpers
 
 setup() {
 	fdlimit=$TCPLAB_BIN/fdlimit
-	WORKER='' WORKER_OUT=''
 }
 
 # --- what the tests share -------------------------------------------------------------------------------------------
@@ -37,16 +36,6 @@ at_most_one_in_100_ms() {
 		echo "failed accepts: $(ours failed_accepts), and $most are as many as there may be"
 		return 1
 	}
-}
-
-# A run in the background: $WORKER, its records in $WORKER_OUT. wait_server "$WORKER" waits for it.
-start_worker() {
-	WORKER_OUT=$(mktemp "$BATS_TEST_TMPDIR/worker.XXXXXX.out")
-	"$@" >"$WORKER_OUT" 2>"${WORKER_OUT%.out}.err" 3>&- &
-	WORKER=$!
-	SERVER_PIDS+=("$WORKER")
-	# shellcheck disable=SC2034 # helpers.bash reads it
-	SERVER_LOG_OF[$WORKER]=${WORKER_OUT%.out}.err
 }
 
 has_started() {

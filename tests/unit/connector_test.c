@@ -127,6 +127,26 @@ static void test_literal(void)
 	close(server);
 }
 
+/* Where the caller listens is no place to connect to: nobody is asked, and another address is tried. */
+static void test_not_back_here(void)
+{
+	struct addr here, there;
+	char text[ADDR_TEXT];
+	int server = serve("127.0.0.1", &here), other = serve("127.0.0.1", &there);
+	struct connect_to to = { .ourselves = &here, .deadline_ns = CLK_NEVER };
+	struct client c = { 0 }, second = { 0 };
+	start_list(&c, &here, 1, &to);
+	run_loop();
+	check_failed(&c, "connect", addr_text(&here, text), ELOOP);
+	struct pollfd asked = { .fd = server, .events = POLLIN };
+	CHECK_INT(poll(&asked, 1, 0), 0);
+	start_list(&second, (const struct addr[]){ here, there }, 2, &to);
+	run_loop();
+	check_connected(&second, &there);
+	close(server);
+	close(other);
+}
+
 /* The same connector again, from inside its own result, as a client does that tries until the server is there. */
 static struct addr second_address;
 
@@ -846,6 +866,7 @@ static void test_on(const char *backend, const char *kind)
 	if (!CHECK(loop != NULL))
 		return;
 	test_literal();
+	test_not_back_here();
 	test_start_anew();
 	test_refused();
 	test_options_and_source();

@@ -306,8 +306,6 @@ static void test_read_and_write(struct reactor *r)
 	actor_shut(&a);
 }
 
-/* --- errors only ------------------------------------------------------------------------------------------------- */
-
 static void watch_tcp(struct actor *a, unsigned want)
 {
 	int fd[2];
@@ -316,6 +314,30 @@ static void watch_tcp(struct actor *a, unsigned want)
 	a->peer = fd[1];
 	actor_watch(a, want);
 }
+
+/* That the peer's FIN stands behind what can be read is told beside it, but by select, which does not know; and not to
+ * a watch that does not read. */
+static void test_last(struct reactor *r)
+{
+	bool is_select = strcmp(reactor_backend_name(r), "select") == 0;
+	struct actor a = actor_new(r, 'a', stop_watch);
+	watch_tcp(&a, WATCH_READ);
+	feed(a.peer);
+	loop_run(r);
+	CHECK_INT(a.events, WATCH_READ);
+	CHECK_INT(shutdown(a.peer, SHUT_WR), 0);
+	struct pollfd fin = { .fd = a.fd, .events = POLLRDHUP };
+	CHECK_INT(poll(&fin, 1, -1), 1);
+	actor_watch(&a, WATCH_READ);
+	loop_run(r);
+	CHECK_INT(a.events, is_select ? WATCH_READ : WATCH_READ | WATCH_LAST);
+	actor_watch(&a, WATCH_WRITE);
+	loop_run(r);
+	CHECK_INT(a.events, WATCH_WRITE);
+	actor_shut(&a);
+}
+
+/* --- errors only ------------------------------------------------------------------------------------------------- */
 
 static void reset_by_peer(struct actor *a)
 {
@@ -694,6 +716,7 @@ int main(void)
 	ON_EACH_LOOP(test_level_triggered);
 	ON_EACH_LOOP(test_become);
 	ON_EACH_LOOP(test_read_and_write);
+	ON_EACH_LOOP(test_last);
 	ON_EACH_LOOP(test_errors_only);
 	ON_EACH_LOOP(test_pause_and_resume);
 	ON_EACH_LOOP(test_reset_while_wanting);

@@ -26,11 +26,6 @@ struct relay *relay_of(const struct relay_flow *f)
 	return f->loop->relay;
 }
 
-void *relay_user(const struct relay *relay)
-{
-	return relay->tool->user;
-}
-
 static uint64_t now_of(const struct relay_flow *f)
 {
 	return reactor_now_ns(f->loop->r);

@@ -66,7 +66,6 @@ struct relay_tool {
 	/* More for `stat` and the page, on loop 0: a line for each upstream; into j, or as text when j is NULL. Or
 	 * NULL. */
 	void (*report)(struct relay *relay, struct json *j, FILE *out);
-	void *user;
 };
 
 struct relay_options {
@@ -154,7 +153,6 @@ void relay_open(struct relay_flow *f, int fd, const void *own, size_t own_len, c
 /* Not open: the client gets a reset. `reason` is static. */
 void relay_refuse(struct relay_flow *f, enum relay_end end, const char *reason);
 struct relay *relay_of(const struct relay_flow *f);
-void *relay_user(const struct relay *relay);
 
 /* --- for the chapters --------------------------------------------------------------------------------------------- */
 
