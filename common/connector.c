@@ -24,34 +24,15 @@ struct race {
 	const struct connect_to *to;
 	struct deferred begin;
 	struct timer stagger, deadline;
-	struct workpool *pool; /* of `lookup` */
-	struct lookup *lookup; /* NULL: nothing is being resolved */
+	struct resolve name;
 	struct attempt *attempts;
 	size_t n, next, n_open; /* attempts; the next to start; those on their way */
 	struct net_error error; /* of the last one that failed */
 };
 
-/* A name on its way through the pool. It outlives a race that is cancelled, and so it owns all that it needs. */
-struct lookup {
-	struct work work;
-	struct race *race; /* for the loop's thread only */
-	char *host;
-	uint16_t port;
-	int family;
-	struct addr found[ADDR_MAX];
-	int n;
-	struct net_error error;
-};
-
 static bool on_event(struct watch *w, unsigned events);
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */
-
-static void free_lookup(struct lookup *l)
-{
-	free(l->host);
-	free(l);
-}
 
 /* The socket of an attempt that is on its way; it is the caller's now. */
 static int take_socket(struct attempt *a)
@@ -79,8 +60,7 @@ void connector_cancel(struct connector *c)
 	deferred_cancel(&race->begin);
 	reactor_timer_stop(race->r, &race->stagger);
 	reactor_timer_stop(race->r, &race->deadline);
-	if (race->lookup != NULL && workpool_cancel(race->pool, &race->lookup->work))
-		free_lookup(race->lookup);
+	resolver_cancel(&race->name);
 	close_attempts(race);
 	free(race->attempts);
 	free(race);
@@ -195,7 +175,7 @@ static void on_deadline(struct timer *t)
 	char text[ADDR_TEXT];
 	size_t latest = race->next > 0 ? race->next - 1 : 0;
 	errno = ETIMEDOUT;
-	if (race->lookup != NULL)
+	if (resolve_is_busy(&race->name))
 		net_fail(&race->error, "resolve", race->to->host);
 	else if (race->n > 0)
 		net_fail(&race->error, "connect", addr_text(&race->attempts[latest].to, text));
@@ -209,12 +189,25 @@ static int family_of(const struct addr *a)
 	return a->u.sa.sa_family;
 }
 
-/* The next address at or after *at whose family is the wanted one, or is not. NULL: no more. */
-static const struct addr *next_of(const struct addr *list, size_t n, size_t *at, int family, bool is_wanted)
+static bool has_wanted_family(const struct race *race, const struct addr *a)
+{
+	const struct addr *from = race->to->from;
+	return from == NULL || family_of(from) == family_of(a);
+}
+
+static bool may_try(const struct race *race, const struct addr *a)
+{
+	const struct connect_to *to = race->to;
+	return has_wanted_family(race, a) && (to->may_connect == NULL || to->may_connect(to, a));
+}
+
+/* The next address at or after *at that may be tried and whose family is the wanted one, or is not. NULL: no more. */
+static const struct addr *next_of(const struct race *race, const struct addr *list, size_t n, size_t *at, int family,
+				  bool is_wanted)
 {
 	while (*at < n) {
 		const struct addr *a = &list[(*at)++];
-		if ((family_of(a) == family) == is_wanted)
+		if (may_try(race, a) && (family_of(a) == family) == is_wanted)
 			return a;
 	}
 	return NULL;
@@ -222,65 +215,54 @@ static const struct addr *next_of(const struct addr *list, size_t n, size_t *at,
 
 static void append(struct race *race, const struct addr *to)
 {
-	const struct addr *from = race->to->from;
-	if (to != NULL && (from == NULL || family_of(from) == family_of(to)))
+	if (to != NULL)
 		race->attempts[race->n++] = (struct attempt){ .race = race, .to = *to };
+}
+
+/* There is nothing to try: if it is for the rules, the first address that they forbid is named. */
+static void set_nothing(struct race *race, const struct addr *list, size_t n)
+{
+	char text[ADDR_TEXT];
+	errno = EAFNOSUPPORT;
+	net_fail(&race->error, "connect", "no address of the wanted family");
+	for (size_t i = 0; i < n && race->error.sys != EACCES; i++) {
+		if (!has_wanted_family(race, &list[i]))
+			continue;
+		errno = EACCES;
+		net_fail(&race->error, "connect", addr_text(&list[i], text));
+		race->error.reason = "the rules do not allow it";
+	}
 }
 
 /* In the order of RFC 8305 4: one of the first address's family, one of the other, and so on. */
 static void set_list(struct race *race, const struct addr *list, size_t n)
 {
-	race->attempts = xcalloc(n, sizeof(*race->attempts));
-	for (size_t i = 0, this = 0, other = 0; i < n; i++) {
-		append(race, next_of(list, n, &this, family_of(&list[0]), true));
-		append(race, next_of(list, n, &other, family_of(&list[0]), false));
+	size_t first = 0;
+	while (first < n && !may_try(race, &list[first]))
+		first++;
+	if (first == n) {
+		set_nothing(race, list, n);
+		return;
 	}
-	if (race->n == 0) {
-		errno = EAFNOSUPPORT;
-		net_fail(&race->error, "connect", "no address of the wanted family");
+	int family = family_of(&list[first]);
+	race->attempts = xcalloc(n, sizeof(*race->attempts));
+	for (size_t i = first, this = first, other = first; i < n; i++) {
+		append(race, next_of(race, list, n, &this, family, true));
+		append(race, next_of(race, list, n, &other, family, false));
 	}
 }
 
 /* --- names ------------------------------------------------------------------------------------------------------- */
 
-static void run_lookup(struct work *w)
+static void on_resolved(struct resolve *name, const struct addr *list, size_t n, const struct net_error *e)
 {
-	struct lookup *l = CONTAINER_OF(w, struct lookup, work);
-	l->n = addr_resolve(l->host, l->port, l->family, l->found, COUNT_OF(l->found), &l->error);
-}
-
-static void on_looked_up(struct work *w)
-{
-	struct lookup *l = CONTAINER_OF(w, struct lookup, work);
-	struct race *race = l->race;
-	race->lookup = NULL;
+	struct race *race = CONTAINER_OF(name, struct race, name);
 	race->owner->resolved_ns = clk_mono_ns();
-	if (l->n < 0)
-		race->error = l->error;
+	if (n > 0)
+		set_list(race, list, n);
 	else
-		set_list(race, l->found, (size_t)l->n);
-	free_lookup(l);
+		race->error = *e;
 	go_on(race);
-}
-
-static void drop_lookup(struct work *w)
-{
-	free_lookup(CONTAINER_OF(w, struct lookup, work));
-}
-
-/* Whether the pool has taken it; otherwise race->error says why not. */
-static bool start_lookup(struct race *race)
-{
-	const struct connect_to *to = race->to;
-	struct lookup *l = xcalloc(1, sizeof(*l));
-	*l = (struct lookup){ .race = race, .host = xstrdup(to->host), .port = to->port, .family = to->family };
-	if (workpool_submit(race->pool, &l->work, run_lookup, on_looked_up, drop_lookup) < 0) {
-		net_fail(&race->error, "resolve", to->host);
-		free_lookup(l);
-		return false;
-	}
-	race->lookup = l;
-	return true;
 }
 
 /* --- the start --------------------------------------------------------------------------------------------------- */
@@ -301,16 +283,17 @@ static struct race *start_race(struct connector *c, struct reactor *r, const str
 	return race;
 }
 
-void connector_start(struct connector *c, struct reactor *r, struct workpool *pool, const struct connect_to *to,
+void connector_start(struct connector *c, struct reactor *r, struct resolver *names, const struct connect_to *to,
 		     connect_fn *fn)
 {
 	struct race *race = start_race(c, r, to, fn);
 	struct addr literal;
-	race->pool = pool;
-	if (addr_literal(to->host, to->port, to->family, &literal, &race->error) == 0)
+	if (addr_literal(to->host, to->port, to->family, &literal, &race->error) == 0) {
 		set_list(race, &literal, 1);
-	else if (pool != NULL && start_lookup(race))
+	} else if (names != NULL) {
+		resolver_ask(names, &race->name, to->host, to->port, to->family, to->source, on_resolved);
 		return;
+	}
 	reactor_defer(r, &race->begin, on_begin);
 }
 

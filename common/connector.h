@@ -1,8 +1,8 @@
-/* connector.h - connects without blocking: resolves in a pool, races the addresses, gives up at a deadline. Layer 4.
+/* connector.h - connects without blocking: resolves, races the addresses, gives up at a deadline. Layer 4.
  *
- *	start --> literal or list ----------------------+--> attempts, each a fresh socket --> the first that succeeds
- *	     \--> name: getaddrinfo(3) in the workpool --+      the next after CONNECTOR_STAGGER_NS,
- *	                                                        or as soon as one has failed
+ *	start --> literal or list ------------+--> attempts, each a fresh socket --> the first that succeeds
+ *	     \--> name: resolver.h -----------+      the next after CONNECTOR_STAGGER_NS,
+ *	                                             or as soon as one has failed
  *
  * The addresses are tried as RFC 8305 describes it: those of the two families in turn, beginning with the resolver's
  * first. The first that succeeds wins and the others are closed. Success means writable, SO_ERROR 0, and NOT
@@ -12,8 +12,8 @@
 #define TCPLAB_CONNECTOR_H
 
 #include "reactor.h"
+#include "resolver.h"
 #include "sock.h"
-#include "workpool.h"
 
 enum { CONNECTOR_STAGGER_NS = 250 * 1000 * 1000 }; /* RFC 8305 5: the recommended delay */
 
@@ -32,6 +32,9 @@ struct connect_to {
 	int family;                   /* AF_UNSPEC, AF_INET, AF_INET6 */
 	const struct addr *from;      /* local address, or NULL; addresses of another family are passed over */
 	const struct addr *ourselves; /* where the caller listens, or NULL: an address that leads there is ELOOP */
+	/* Which addresses may be tried at all, those of a name, too; the others are EACCES. NULL: all. */
+	bool (*may_connect)(const struct connect_to *to, const struct addr *a);
+	uint64_t source; /* for whom it is: see resolver.h; 0: nobody in particular */
 	struct sock_options options;
 	uint64_t deadline_ns; /* CLK_NEVER: as long as the kernel tries */
 };
@@ -45,9 +48,9 @@ struct connector {
 	struct addr reached;  /* the address that was connected to */
 };
 
-/* pool may be NULL: then only literals are understood (EAI_NONAME). A pool that is full is an error (EAGAIN). The
- * pool must not be stopped before the result or connector_cancel. */
-void connector_start(struct connector *c, struct reactor *r, struct workpool *pool, const struct connect_to *to,
+/* names may be NULL: then only literals are understood (EAI_NONAME). It must not be stopped before the result or
+ * connector_cancel. */
+void connector_start(struct connector *c, struct reactor *r, struct resolver *names, const struct connect_to *to,
 		     connect_fn *fn);
 
 /* The same with addresses that are known: to->host, port and family are not looked at; the list is copied. */

@@ -106,6 +106,15 @@ static bool is_wildcard(const struct addr *a)
 					    : IN6_IS_ADDR_UNSPECIFIED(&a->u.in6.sin6_addr);
 }
 
+static bool is_same_host(const struct addr *a, const struct addr *b)
+{
+	if (a->u.sa.sa_family != b->u.sa.sa_family)
+		return false;
+	if (a->u.sa.sa_family == AF_INET6)
+		return IN6_ARE_ADDR_EQUAL(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr);
+	return a->u.in4.sin_addr.s_addr == b->u.in4.sin_addr.s_addr;
+}
+
 /* Is this an address of this host? Then the kernel would let a datagram to it leave from the very same address. Nothing is
  * sent. */
 static bool is_local(const struct addr *a)
@@ -115,7 +124,7 @@ static bool is_local(const struct addr *a)
 		return true;
 	int fd = socket(a->u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool is_same = fd >= 0 && connect(fd, &a->u.sa, a->len) == 0 && addr_of_socket(fd, &here) == 0 &&
-		       addr_source(&here) == addr_source(a);
+		       is_same_host(&here, a);
 	if (fd >= 0)
 		close(fd);
 	return is_same;
@@ -225,21 +234,32 @@ static int bind_from(int fd, const struct addr *from, struct net_error *e)
 	return bind(fd, &from->u.sa, from->len) == 0 ? 0 : net_fail(e, "bind", addr_text(from, text));
 }
 
+/* Names the operation and the place it was for. */
+static int fail_at(struct net_error *e, const char *op, const struct addr *where)
+{
+	int err = errno;
+	char text[ADDR_TEXT];
+	addr_text(where, text);
+	errno = err;
+	return net_fail(e, op, text);
+}
+
 int sock_connect_begin(const struct addr *to, const struct addr *from, const struct sock_options *o,
 		       struct net_error *e)
 {
-	char text[ADDR_TEXT];
-	addr_text(to, text);
 	int fd = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return net_fail(e, "socket", text);
+		return fail_at(e, "socket", to);
 	if (sock_set(fd, o, e) < 0 || (from != NULL && bind_from(fd, from, e) < 0))
 		return give_up(fd);
 	if (connect(fd, &to->u.sa, to->len) < 0 && errno != EINPROGRESS) {
-		net_fail(e, "connect", text);
+		fail_at(e, "connect", to);
 		return give_up(fd);
 	}
-	tracef("connect(%d, %s)", fd, text);
+	if (diag_trace) {
+		char text[ADDR_TEXT];
+		tracef("connect(%d, %s)", fd, addr_text(to, text));
+	}
 	return fd;
 }
 

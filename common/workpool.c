@@ -19,6 +19,7 @@ struct queue {
 /* A job is in one of the queues, or a thread has it. */
 struct pool {
 	unsigned threads_max, jobs_max;
+	bool is_background;
 	unsigned n_held; /* jobs that hold the loop; for its thread only */
 	struct deferred back;
 
@@ -84,6 +85,12 @@ void workpool_start(struct workpool *pool, struct reactor *r, unsigned threads, 
 	pool->pool = p;
 }
 
+void workpool_set_background(struct workpool *pool)
+{
+	assert(pool->pool->n_held == 0);
+	pool->pool->is_background = true;
+}
+
 /* With the lock, which is given back. */
 static void leave(struct pool *p)
 {
@@ -98,8 +105,18 @@ static void leave(struct pool *p)
 
 /* --- the loop's side --------------------------------------------------------------------------------------------- */
 
+static void hold_one(struct pool *p)
+{
+	if (p->is_background)
+		return;
+	p->n_held++;
+	reactor_hold(p->r);
+}
+
 static void release_one(struct pool *p)
 {
+	if (p->is_background)
+		return;
 	p->n_held--;
 	reactor_release(p->r);
 }
@@ -246,7 +263,6 @@ int workpool_submit(struct workpool *pool, struct work *w, work_fn *run, work_fn
 	errno = err;
 	if (err != 0)
 		return -1;
-	p->n_held++;
-	reactor_hold(p->r);
+	hold_one(p);
 	return 0;
 }

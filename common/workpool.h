@@ -37,6 +37,9 @@ struct workpool {
 /* `threads` start one by one when there is work for them. */
 void workpool_start(struct workpool *p, struct reactor *r, unsigned threads, unsigned max_queued);
 
+/* From now on jobs do not keep reactor_run going: who waits for one holds the loop himself. Before the first job. */
+void workpool_set_background(struct workpool *p);
+
 /* The job keeps reactor_run going. 0, or -1 with errno: EAGAIN when all threads are busy and max_queued jobs wait, or
  * when not a single thread can be started. A result that the loop has not yet taken counts as a job. */
 MUST_USE int workpool_submit(struct workpool *p, struct work *w, work_fn *run, work_fn *done, work_fn *drop);

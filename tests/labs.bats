@@ -191,6 +191,11 @@ check_batch() {
 	check_batch 51-relay-close
 }
 
+@test "52-socks: confirmed" {
+	can_cage || skip "no namespaces here"
+	check_batch 52-socks
+}
+
 @test "53-relay-race: confirmed" {
 	check_batch 53-relay-race
 }
@@ -267,6 +272,16 @@ check_as_nobody() {
 
 @test "the labs of relays: confirmed as an ordinary user, without namespaces" {
 	check_as_nobody 50-relay-backpressure 51-relay-close 53-relay-race
+}
+
+@test "52-socks: confirmed as an ordinary user, whose namespaces it needs; without them it is skipped, and says why" {
+	run -77 env TCPLAB_LAB_CAGE=none "$LABS/52-socks/lab.sh" --batch
+	[[ ${lines[-1]} == '52-socks: SKIPPED: tier ns: namespaces are refused here'* ]]
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	as_nobody unshare --user --map-root-user true || skip "no namespaces for ordinary users here"
+	open_copy
+	run -0 as_nobody env TMPDIR="$TMPDIR" "$LABS/52-socks/lab.sh" --batch
+	[ "${lines[-1]}" = '52-socks: CONFIRMED' ]
 }
 
 @test "40-multiplexing: with few descriptors it shows less, with too few it is skipped, and says why" {

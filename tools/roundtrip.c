@@ -100,6 +100,8 @@ static const struct arg rows[] = {
 	{ '\0', "wire", ARG_CHOICE, &opt.wire, .value_name = "WIRE", .help = "auto: extended, and plain if nobody answers; or one of them", .choices = wire_names },
 	{ '\0', "tcp", ARG_FLAG, &opt.tcp, .help = "on a TCP connection" },
 	{ 'D', "nodelay", ARG_FLAG, &opt.nodelay, .help = "with --tcp: TCP_NODELAY" },
+	{ '\0', "socks", ARG_STR, &opt.socks_text, .value_name = "PROXY", .help = "with --tcp: through a SOCKS server, which looks HOST "
+	  "up: [socks5://][USER[:PASSWORD]@]HOST[:PORT], or socks4://" },
 	{ '\0', "naive", ARG_FLAG, &opt.naive, .help = "ask, wait for the answer, sleep: hangs when a datagram is lost" },
 	{ .help = "Both:" },
 	{ '\0', "busy-poll", ARG_FLAG, &opt.busy_poll, .help = "never sleep while waiting: a whole processor for less latency" },
@@ -150,6 +152,7 @@ static double parse_drift(const char *text)
 
 static void check_client(void)
 {
+	char why[SOCKS_WHY];
 	if (opt.bind != NULL || opt.skew != NULL || opt.drift != NULL || opt.udp_rate != RATE ||
 	    opt.max_conn != CONNECTIONS)
 		args_misuse("--bind, --skew, --drift, --udp-rate and --max-conn are for a server (-s)");
@@ -159,6 +162,10 @@ static void check_client(void)
 		args_misuse("--%s is for UDP", opt.where ? "where" : "naive");
 	if (opt.nodelay && !opt.tcp)
 		args_misuse("--nodelay is for --tcp");
+	if (opt.socks_text != NULL && !opt.tcp)
+		args_misuse("--socks is for --tcp");
+	if (opt.socks_text != NULL && !socks_proxy_parse(opt.socks_text, &opt.socks, why))
+		args_misuse("--socks: %s", why);
 	if (opt.naive && (opt.busy_poll || opt.poisson))
 		args_misuse("--naive sleeps, and waits: no --busy-poll, no --poisson");
 	if (opt.poisson && opt.interval_ns == 0)
@@ -186,9 +193,9 @@ static void check_server(void)
 	if (opt.host != NULL)
 		args_misuse("a server has no HOST: '%s'", opt.host);
 	if (opt.poisson || opt.nodelay || opt.dscp != 0 || opt.interval_ns != INTERVAL_NS ||
-	    opt.timeout_ns != TIMEOUT_NS || opt.seed != 1 || opt.ntp || opt.tcp || opt.naive || opt.where ||
-	    opt.steer || opt.csv_file != NULL || opt.svg_file != NULL || opt.histogram || opt.count != 0 ||
-	    opt.time_ns != 0 || opt.size != 0 || opt.wire != WIRE_AUTO)
+	    opt.timeout_ns != TIMEOUT_NS || opt.seed != 1 || opt.ntp || opt.tcp || opt.socks_text != NULL ||
+	    opt.naive || opt.where || opt.steer || opt.csv_file != NULL || opt.svg_file != NULL || opt.histogram ||
+	    opt.count != 0 || opt.time_ns != 0 || opt.size != 0 || opt.wire != WIRE_AUTO)
 		args_misuse("with -s only the options of a server make sense");
 	opt.skew_ns = opt.skew != NULL ? parse_skew(opt.skew) : 0;
 	opt.drift_ppm = opt.drift != NULL ? parse_drift(opt.drift) : 0;
@@ -201,8 +208,8 @@ static void set_operands(char *const operands[])
 		args_misuse("one HOST, not '%s' as well", operands[1]);
 }
 
-/* --ntp has other defaults than the rest, so with it the line is read again: what stands there still counts. args_parse moves
- * the words about. */
+/* --ntp has other defaults than the rest, so with it the line is read again: what stands there still counts. args_parse
+ * moves the words about. */
 static void parse(int argc, char **argv)
 {
 	size_t len = (size_t)(argc + 1) * sizeof(*argv);

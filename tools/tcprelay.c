@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "diag.h"
 #include "mem.h"
-#include "relay/relay.h"
+#include "relay/options.h"
 #include "sock.h"
 #include "tcprelay/proxyhead.h"
 #include "tcprelay/upstreams.h"
@@ -31,19 +31,11 @@ static const char *const proxy_out_choices[] = { "none", "v1", "v2", NULL };
 
 static struct {
 	struct relay_options relay;
+	struct relay_said said;
 	struct upstreams *upstreams;
-	struct arg_list rules;
 	int balance, proxy_out;
-	bool proxy_in, nodelay, blackhole;
-	const char *delay, *jitter, *rate, *chunk, *stall_at, *cut_at, *corrupt_at, *seed, *up, *down;
-} opt = {
-	.relay = {
-		.threads = 1,
-		.linger_ns = 30 * (uint64_t)NS_PER_S,
-		.drain_ns = 10 * (uint64_t)NS_PER_S,
-		.connect_ns = 10 * (uint64_t)NS_PER_S,
-	},
-};
+	bool proxy_in;
+} opt = { .relay = RELAY_DEFAULTS };
 
 /* --- a flow: whose turn is it? ------------------------------------------------------------------------------------ */
 
@@ -252,54 +244,16 @@ static const struct arg rows[] = {
 	{ '\0', "proxy-in", ARG_FLAG, &opt.proxy_in, .help = "clients begin with a PROXY head (version 1 or 2), else they are refused" },
 	{ '\0', "proxy-out", ARG_CHOICE, &opt.proxy_out, .value_name = "V", .help = "tell servers who the client is: none, v1 or v2",
 	  .choices = proxy_out_choices },
-	{ '4', "ipv4", ARG_FLAG, &opt.relay.ipv4, .help = "IPv4 only" },
-	{ '6', "ipv6", ARG_FLAG, &opt.relay.ipv6, .help = "IPv6 only" },
+	RELAY_ROWS_FAMILIES(opt.relay),
 	{ .help = "Who may come:" },
-	{ '\0', "allow", ARG_LIST, &opt.rules, .value_name = "NET", .help = "networks (10.0.0.0/8,::1 or @FILE); the first rule that matches "
+	{ '\0', "allow", ARG_LIST, &opt.said.clients, .value_name = "NET", .help = "networks (10.0.0.0/8,::1 or @FILE); the first rule that matches "
 	  "decides, and with an --allow nobody else is let in" },
-	{ '\0', "deny", ARG_LIST, &opt.rules, .value_name = "NET", .help = "networks that are not let in" },
-	{ '\0', "max-conn", ARG_COUNT, &opt.relay.max_conn, .value_name = "N", .help = "connections at once; more wait in the backlog "
-	  "(0: as many as there are descriptors)" },
-	{ 'T', "threads", ARG_COUNT, &opt.relay.threads, 1, LOOPS_MAX, "N", "so many loops, a thread each" },
-	{ .help = "How long:" },
-	{ '\0', "linger", ARG_DURATION, &opt.relay.linger_ns, .value_name = "D", .help = "a half-closed connection in which nothing moves "
-	  "(0: for ever)" },
-	{ '\0', "idle", ARG_DURATION, &opt.relay.idle_ns, .value_name = "D", .help = "any connection in which nothing moves (0: for ever)" },
-	{ '\0', "drain", ARG_DURATION, &opt.relay.drain_ns, .value_name = "D", .help = "after SIGTERM, for connections to end" },
-	{ '\0', "keepalive", ARG_FLAG, &opt.relay.keepalive, .help = "a peer that vanished is noticed after 25 s of silence" },
-	{ '\0', "user-timeout", ARG_DURATION, &opt.relay.user_timeout_ns, .value_name = "D", .help = "bytes that nobody acknowledges "
-	  "(TCP_USER_TIMEOUT)" },
-	{ .help = "Sockets, both sides:" },
-	{ '\0', "nodelay", ARG_FLAG, &opt.nodelay, .help = "small pieces go on at once: so it is anyway" },
-	{ '\0', "nagle", ARG_FLAG, &opt.relay.nagle, .help = "they may be held back (no TCP_NODELAY)" },
-	{ '\0', "congestion", ARG_STR, &opt.relay.congestion, .value_name = "NAME", .help = "congestion control" },
-	{ '\0', "sndbuf", ARG_SIZE, &opt.relay.send_buffer, 1, 1 << 30, "SIZE", "SO_SNDBUF" },
-	{ '\0', "rcvbuf", ARG_SIZE, &opt.relay.receive_buffer, 1, 1 << 30, "SIZE", "SO_RCVBUF" },
-	{ '\0', "buffer", ARG_SIZE, &opt.relay.buffer_len, 4096, 1 << 30, "SIZE", "of each direction (256K when bytes are copied, 4M with "
-	  "--delay, 1M when they are spliced)" },
-	{ '\0', "path", ARG_CHOICE, &opt.relay.path, .value_name = "HOW", .help = "copy, splice, or auto: what suits the bytes",
-	  .choices = relay_path_choices },
-	{ .help = "A bad link (each direction):" },
-	{ '\0', "delay", ARG_STR, &opt.delay, .value_name = "D", .help = "so much later" },
-	{ '\0', "jitter", ARG_STR, &opt.jitter, .value_name = "D", .help = "and up to so much more or less, in order" },
-	{ '\0', "rate", ARG_STR, &opt.rate, .value_name = "RATE", .help = "no faster than that" },
-	{ '\0', "chunk", ARG_STR, &opt.chunk, .value_name = "SIZE", .help = "in pieces of at most so many bytes" },
-	{ '\0', "stall-at", ARG_STR, &opt.stall_at, .value_name = "N", .help = "nothing more after N bytes" },
-	{ '\0', "cut-at", ARG_STR, &opt.cut_at, .value_name = "N[:HOW]", .help = "the end after N bytes, fin or rst" },
-	{ '\0', "corrupt-at", ARG_STR, &opt.corrupt_at, .value_name = "N", .help = "the byte at offset N is wrong" },
-	{ '\0', "blackhole", ARG_FLAG, &opt.blackhole, .help = "everything is taken and nothing comes out" },
-	{ '\0', "seed", ARG_STR, &opt.seed, .value_name = "N", .help = "of the jitter" },
-	{ '\0', "up", ARG_STR, &opt.up, .value_name = "SPEC", .help = "from client to server only: delay=D,rate=RATE,cut-at=N:fin,..." },
-	{ '\0', "down", ARG_STR, &opt.down, .value_name = "SPEC", .help = "from server to client only" },
-	{ .help = "Seeing it:" },
-	{ '\0', "top", ARG_FLAG, &opt.relay.top, .help = "a live table" },
-	{ '\0', "http", ARG_STR, &opt.relay.http, .value_name = "PLACE", .help = "the same as a page: [ADDR:]PORT, 127.0.0.1 unless given" },
-	{ '\0', "status", ARG_FILE, &opt.relay.status_path, .value_name = "PATH", .help = "take orders through this unix socket" },
-	{ '\0', "dump", ARG_CHOICE, &opt.relay.dump, .value_name = "HOW", .help = "every byte on standard output: hex, text",
-	  .choices = relay_dump_choices },
-	{ 'i', "interval", ARG_DURATION, &opt.relay.interval_ns, NS_PER_MS, 0, "D", "a line for each interval" },
-	{ 'v', "verbose", ARG_FLAG, &opt.relay.verbose, .help = "a line on stderr for each connection that has ended" },
-	{ '\0', "json", ARG_FLAG, &opt.relay.json, .help = "one JSON object a line on standard output" },
+	{ '\0', "deny", ARG_LIST, &opt.said.clients, .value_name = "NET", .help = "networks that are not let in" },
+	RELAY_ROWS_CROWD(opt.relay),
+	RELAY_ROWS_TIMES(opt.relay),
+	RELAY_ROWS_SOCKETS(opt.relay, opt.said),
+	RELAY_ROWS_BAD_LINK(opt.said),
+	RELAY_ROWS_SEEING(opt.relay),
 	{ 0 },
 };
 /* clang-format on */
@@ -323,16 +277,6 @@ static void add_targets(const char *text)
 		args_misuse("%s", why);
 }
 
-static void parse_place(const char *text)
-{
-	static char host[RELAY_TARGET];
-	uint16_t port;
-	if (!relay_parse_place(text, host, &port))
-		args_misuse("where to listen is [ADDR:]PORT, not %s", text);
-	opt.relay.port = port;
-	opt.relay.bind = host[0] != '\0' ? host : opt.relay.ipv6 ? "::1" : "127.0.0.1";
-}
-
 static void parse_operands(char **operands)
 {
 	char target[RELAY_TARGET];
@@ -341,75 +285,17 @@ static void parse_operands(char **operands)
 		n++;
 	opt.upstreams = upstreams_new((enum upstreams_balance)opt.balance);
 	if (n == 2) {
-		parse_place(operands[0]);
+		relay_read_place(&opt.relay, operands[0]);
 		add_targets(operands[1]);
 	} else if (n == 3) {
 		bool is_v6 = strchr(operands[0], ':') != NULL;
 		snprintf(target, sizeof(target), "%s%s%s:%s", is_v6 ? "[" : "", operands[0], is_v6 ? "]" : "",
 			 operands[1]);
-		parse_place(operands[2]);
+		relay_read_place(&opt.relay, operands[2]);
 		add_targets(target);
 	} else {
 		args_misuse("say where to listen, and where to connect to");
 	}
-}
-
-static void parse_rules(void)
-{
-	char why[RULES_WHY];
-	if (opt.rules.n > 0)
-		opt.relay.rules = rules_new();
-	for (unsigned i = 0; i < opt.rules.n; i++) {
-		const struct arg_said *said = &opt.rules.said[i];
-		if (!rules_add(opt.relay.rules, strcmp(said->option, "allow") == 0, said->value, why))
-			args_misuse("--%s: %s", said->option, why);
-	}
-}
-
-static void impair(int way, const char *option, const char *text)
-{
-	char why[IMPAIR_WHY];
-	if (!impair_apply(&opt.relay.impair[way], text, why))
-		args_misuse("--%s: %s", option, why);
-}
-
-static void parse_impairments(void)
-{
-	const struct {
-		const char *name, *value;
-	} both[] = {
-		{ "delay", opt.delay },           { "jitter", opt.jitter },     { "rate", opt.rate },
-		{ "chunk", opt.chunk },           { "stall-at", opt.stall_at }, { "cut-at", opt.cut_at },
-		{ "corrupt-at", opt.corrupt_at }, { "seed", opt.seed },
-	};
-	for (int way = PUMP_UP; way <= PUMP_DOWN; way++) {
-		opt.relay.impair[way] = impair_default();
-		for (size_t i = 0; i < COUNT_OF(both); i++) {
-			char text[IMPAIR_TEXT];
-			snprintf(text, sizeof(text), "%s=%s", both[i].name, both[i].value != NULL ? both[i].value : "");
-			if (both[i].value != NULL)
-				impair(way, both[i].name, text);
-		}
-		if (opt.blackhole)
-			impair(way, "blackhole", "blackhole");
-	}
-	if (opt.up != NULL)
-		impair(PUMP_UP, "up", opt.up);
-	if (opt.down != NULL)
-		impair(PUMP_DOWN, "down", opt.down);
-	if (opt.relay.buffer_len == 0 &&
-	    (opt.relay.impair[PUMP_UP].delay_ns | opt.relay.impair[PUMP_DOWN].delay_ns) != 0)
-		opt.relay.buffer_len = 4 * 1024 * 1024; /* what is under way on a long line has to be somewhere */
-}
-
-static bool is_order(const char *word)
-{
-	static const char *const orders[] = { "stat", "set", "top", "drain" };
-	for (size_t i = 0; word != NULL && i < COUNT_OF(orders); i++) {
-		if (strcmp(word, orders[i]) == 0)
-			return true;
-	}
-	return false;
 }
 
 int main(int argc, char **argv)
@@ -417,17 +303,10 @@ int main(int argc, char **argv)
 	diag_tool = "tcprelay";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	int first = args_parse(&spec, argc, argv);
-	if (is_order(argv[first]))
+	if (relay_is_order(argv[first]))
 		return relay_control_main(argv[first], argc - first - 1, argv + first + 1, opt.relay.json);
-	if (opt.relay.ipv4 && opt.relay.ipv6)
-		args_misuse("-4 and -6 exclude each other");
-	if (opt.nodelay && opt.relay.nagle)
-		args_misuse("--nodelay and --nagle exclude each other");
-	if (opt.relay.top + opt.relay.json + (opt.relay.dump != RELAY_DUMP_NONE) > 1)
-		args_misuse("--top, --json and --dump all want standard output: one of them");
 	parse_operands(argv + first);
-	parse_rules();
-	parse_impairments();
+	relay_read_options(&opt.relay, &opt.said);
 	int status = relay_run(&tcprelay, &opt.relay);
 	rules_free(opt.relay.rules);
 	upstreams_free(opt.upstreams);

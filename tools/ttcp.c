@@ -7,8 +7,8 @@
  * Look for:  the line "limited by ..." and the figures behind it.
  * Labs:      01-bandwidth, 02-message-size.
  *
- * A run without options speaks, byte for byte, the format of the ttcp in Shuo Chen's course: a header, blocks, and an ack for
- * each block before the next is sent. Everything else is negotiated first (docs/wire-formats.md).
+ * A run without options speaks, byte for byte, the format of the ttcp in Shuo Chen's course: a header, blocks, and an
+ * ack for each block before the next is sent. Everything else is negotiated first (docs/wire-formats.md).
  *
  * Read on in this order; each chapter is one file in tools/ttcp/:
  *     wire.c      the bytes: session header, hello, tally
@@ -89,6 +89,8 @@ static const struct arg rows[] = {
 	{ 'B', "bind", ARG_STR, &opt.bind, .value_name = "ADDR", .help = "local address (with -r: listen there only)" },
 	{ '4', "ipv4", ARG_FLAG, &opt.ipv4, .help = "IPv4 only" },
 	{ '6', "ipv6", ARG_FLAG, &opt.ipv6, .help = "IPv6 only" },
+	{ '\0', "socks", ARG_STR, &opt.socks_text, .value_name = "PROXY", .help = "transmit through a SOCKS server, which looks HOST "
+	  "up: [socks5://][USER[:PASSWORD]@]HOST[:PORT], or socks4://" },
 	{ .help = "What to send:" },
 	{ 'm', "mode", ARG_CHOICE, &opt.mode, .value_name = "MODE", .help = "ack: the receiver answers each block. stream: nobody "
 	  "waits. raw: bare bytes until EOF, without any format (with -r too)", .choices = mode_choices },
@@ -164,6 +166,8 @@ static void check_receiver(void)
 			"with -r the sender chooses mode, limits and direction (only --mode raw must be said at both ends)");
 	if (opt.mode == MODE_RAW && opt.verify)
 		args_misuse("--mode raw has no format and so nothing to --verify");
+	if (opt.socks_text != NULL)
+		args_misuse("--socks is for -t: who receives is reached, and does not go anywhere");
 }
 
 static void check_raw(void)
@@ -182,6 +186,9 @@ static void check_raw(void)
 
 static void check_sender(void)
 {
+	char why[SOCKS_WHY];
+	if (opt.socks_text != NULL && !socks_proxy_parse(opt.socks_text, &opt.socks, why))
+		args_misuse("--socks: %s", why);
 	if (opt.host == NULL)
 		args_misuse("-t needs a host, or use -r to receive");
 	if (opt.one_off)

@@ -9,6 +9,7 @@
 
 load ../helpers
 load ../fixtures/netcat
+load ../fixtures/through_socks
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
@@ -217,6 +218,14 @@ misuse() {
 		-q soon localhost 1
 		-w soon localhost 1
 		--read-rate 0 localhost 1
+		--socks localhost -l 0
+		--socks localhost -u localhost 1
+		--socks localhost -U a
+		--socks localhost -z localhost 1
+		--socks localhost -s 127.0.0.1 localhost 1
+		--socks localhost -p 5000 localhost 1
+		--socks 1080 localhost 1
+		--socks http://localhost localhost 1
 		--no-such-option localhost 1
 	END
 	run -2 "$nc"
@@ -1094,6 +1103,88 @@ rates() {
 @test "--write-rate and --read-rate: no faster than that" {
 	each_engine rates
 }
+
+# --- through a SOCKS server -----------------------------------------------------------------------------
+
+# both_through URL HOST: a file one way and an answer the other.
+both_through() {
+	INPUT=question
+	listen
+	INPUT=data
+	worker --json --socks "$1" "$2" "$PORT"
+	ends "$WORKER" 0
+	wait_server
+	cmp data "$SERVER_OUT"
+	cmp question "$WORKER_OUT"
+	valid "$WORKER_ERR"
+	is "$WORKER_ERR" start peer="$2:$PORT" socks="$PROXY"
+	is "$WORKER_ERR" total bytes_sent=1000000 bytes_received=11 peer_end=fin unacked_bytes=0 socks="$PROXY"
+}
+
+through_socks() {
+	start_proxy
+	both_through "$PROXY" localhost
+	peer send:hello drain
+	run -0 --separate-stderr "$nc" -v -n --socks "$PROXY" 127.0.0.1 "$PORT" <question
+	same output "$output" hello
+	[[ $stderr == *": connected to 127.0.0.1:$PORT through $PROXY"* ]]
+	[[ $stderr == *"delivered: the SOCKS server's kernel confirmed every byte"* ]]
+	peer get:11 rst
+	run -1 --separate-stderr "$nc" --socks "$PROXY" 127.0.0.1 "$PORT" <question
+	one_line_with "receive from 127.0.0.1:$PORT" ECONNRESET
+}
+
+@test "--socks: both ways, both ends; a reset comes through, too" {
+	each_engine through_socks
+}
+
+# What follows is done by open.c, which all three share.
+each_way() {
+	local way url host
+	start_proxy
+	for way in "${WAYS[@]:1}"; do
+		split "$way"
+		both_through "$url" "$host"
+	done
+}
+
+@test "--socks: by name and by literal, SOCKS 4, 4a and 5" {
+	ENGINES=(nonblocking)
+	each_engine each_way
+}
+
+socks_fails() {
+	echo alice:secret >"users-$engine"
+	start_proxy --users "users-$engine"
+	peer drain
+	run -0 --separate-stderr "$nc" --socks "alice:secret@$PROXY" localhost "$PORT" <question
+	same stderr "$stderr" ''
+	peer --deaf
+	run -1 --separate-stderr "$nc" --socks "alice:secret@$PROXY" localhost "$PORT" <question
+	one_line_with "connect localhost:$PORT through $PROXY: the SOCKS server says: connection refused (ECONNREFUSED)"
+	run -1 --separate-stderr "$nc" --socks "alice:wrong@$PROXY" localhost "$PORT" <question
+	one_line_with "localhost:$PORT through $PROXY" "does not take this user and password" EACCES
+	run -1 --separate-stderr "$nc" --socks "127.0.0.1:$PORT" localhost 1 <question
+	one_line_with "connect 127.0.0.1:$PORT: " ECONNREFUSED
+	run -1 --separate-stderr "$nc" -n --socks "$PROXY" localhost 1 <question
+	one_line_with "resolve localhost" EAI_
+	peer send:HTTP/1.1 eof drain
+	run -1 --separate-stderr "$nc" --json --socks "127.0.0.1:$PORT" localhost 1 <question
+	echo "$stderr" >records
+	valid records
+	is records error op=connect object="localhost:1 through 127.0.0.1:$PORT" errno=EPROTO \
+		message="what listens there is no SOCKS server"
+	peer stay
+	run -1 --separate-stderr "$nc" -w 300ms --socks "127.0.0.1:$PORT" localhost 1 <question
+	one_line_with "the SOCKS server does not answer (ETIMEDOUT)"
+}
+
+@test "--socks: refused, a wrong password, no proxy, one that is none, and one that keeps silent" {
+	ENGINES=(threaded)
+	each_engine socks_fails
+}
+
+# --- the rest -------------------------------------------------------------------------------------------
 
 buffers() {
 	listen -d --rcvbuf 30000 --sndbuf 20000 -k

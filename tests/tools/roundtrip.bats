@@ -9,6 +9,7 @@
 # shellcheck disable=SC2016 # for the shell inside
 
 load ../helpers
+load ../fixtures/through_socks
 
 setup() {
 	roundtrip=$TCPLAB_BIN/roundtrip
@@ -70,6 +71,7 @@ is_between() {
 		'-s --histogram' '-s -n 1' '-s --time 1' '-s --size 200' '-s --wire plain' '-s --skew x' '-s --skew 74y' \
 		'-s --skew 3000000000s' '-s --drift x' '-s --drift 100001' '-s --drift -100001' '-s --drift nan' '-s --drift 1x' \
 		'-p x a' '-p 65536 a' 'a -n 0' 'a -n -1' 'a --time 0' 'a -i -1' 'a -i 2h' 'a --size 151' 'a --size 65508' \
+		'a --socks h' 'a --ntp --socks h' '-s --socks h' 'a --tcp --socks 1080' 'a --tcp --socks http://h' 'a --tcp --socks ::1' \
 		'a --timeout 100us' 'a --timeout 2m' 'a --dscp 64' 'a --wire old' 'a --report 0' '-s --udp-rate 0' '-s --max-conn 0' 'a --nonsense'; do
 		# shellcheck disable=SC2086 # words
 		refused $args
@@ -545,6 +547,49 @@ off_by() {
 		same straight "$(ours drift_is_straight)" true
 		stop_server
 	done
+}
+
+# --- through a SOCKS server -------------------------------------------------------------------------------------------
+
+@test "--tcp --socks: by name and by literal, SOCKS 4, 4a and 5; the peer is the server" {
+	local way url host
+	echo alice:secret >users
+	start_proxy
+	serve
+	for way in "${WAYS[@]}"; do
+		split "$way"
+		run -0 --separate-stderr timeout 20 "$roundtrip" "$host" -p "$PORT" --tcp --socks "$url" -n 10 -i 1ms --json
+		same stderr "$stderr" ''
+		same start "$(ours peer start) $(ours socks start)" "$host:$PORT $PROXY"
+		same total "$(counts peer socks transport sent received lost)" "$host:$PORT $PROXY tcp 10 10 0"
+		[ "$(ours offset_ns | tr -d -)" -le "$(ours offset_bound_ns)" ]
+	done
+	run -0 ask --tcp --socks "$PROXY" --wire plain -i 0 -n 10
+	[[ $output == "roundtrip to 127.0.0.1:$PORT through $PROXY (tcp, plain): 10 questions"* ]]
+	run -0 ask --tcp -n 3 -i 1ms --json
+	same "without a proxy" "$(ours socks start) $(ours socks)" "null null"
+	start_proxy --users users
+	run -0 ask --tcp --socks "alice:secret@$PROXY" -n 3 -i 1ms --json
+	same socks "$(ours socks)" "$PROXY"
+}
+
+# fails ERRNO PROXY PORT: status 1, and one line.
+fails_through() {
+	run -1 --separate-stderr timeout 20 "$roundtrip" localhost -p "$3" --tcp --socks "$2" --json
+	one_line_with "$1"
+	same errno "$(ours errno error)" "$1"
+}
+
+@test "--tcp --socks: refused, not there, no proxy, a wrong password: one line, status 1" {
+	echo alice:secret >users
+	start_proxy --users users
+	deaf
+	fails_through ECONNREFUSED "alice:secret@$PROXY" "$DEAF"
+	same object "$(ours object error)" "localhost:$DEAF through $PROXY"
+	fails_through EACCES "alice:wrong@$PROXY" "$DEAF"
+	fails_through ECONNREFUSED "127.0.0.1:$DEAF" 1
+	start_server "$TCPLAB_BIN/echo" -s -p 0
+	fails_through EPROTO "127.0.0.1:$PORT" 1
 }
 
 @test "an ordinary user can do all of it" {

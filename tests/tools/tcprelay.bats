@@ -49,6 +49,10 @@ refused() {
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
 
+serves_again() {
+	[ "$(converse hello)" = hello ]
+}
+
 says() {
 	grep -q -- "$1" "$SERVER_LOG"
 }
@@ -245,13 +249,25 @@ except ConnectionResetError:
 	start_relay -v --json --allow 10.0.0.0/8 --deny all
 	run converse hello
 	same answer "$output" ''
-	wait_until says '^tcprelay: 127.0.0.1:[0-9]*: denied$'
+	wait_until says '^tcprelay: 127.0.0.1:[0-9]*: denied: by the rules$'
 	prints '"record":"denied","client":"127.0.0.1:'
 	stop_server
 	run -0 cat "$SERVER_OUT"
 	same total "$(ours connections) $(ours denied)" "0 1"
 	start_relay --deny 10.0.0.0/8 --allow 127.0.0.0/8
 	same answer "$(converse hello)" hello
+}
+
+@test "--max-conn-source: so many at once from one address, the others are reset; another address has its own" {
+	serve
+	start_relay -v --max-conn-source 1
+	open_flow
+	run converse hello
+	same answer "$output" ''
+	wait_until says '^tcprelay: 127.0.0.1:[0-9]*: denied: it has --max-conn-source connections$'
+	same 'from another address' "$(printf hello | timeout 10 nc -N -s 127.0.0.2 127.0.0.1 "$PORT")" hello
+	close_flow
+	wait_until serves_again
 }
 
 @test "every impairment that can be asked for is in force" {

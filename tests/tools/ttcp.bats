@@ -6,6 +6,7 @@
 # shellcheck disable=SC2004,SC2030,SC2031 # each @test is a subshell, and that is meant
 
 load ../helpers
+load ../fixtures/through_socks
 
 setup() {
 	ttcp=$TCPLAB_BIN/ttcp
@@ -121,6 +122,13 @@ refused() {
 	refused -r --depth 2
 	refused -r -n 5
 	refused -r --mode raw --verify
+	refused -r --socks localhost
+	refused -t localhost --socks
+	refused -t localhost --socks ''
+	refused -t localhost --socks 1080
+	refused -t localhost --socks localhost:0
+	refused -t localhost --socks http://localhost:1080
+	refused -t localhost --socks socks4://bob:secret@localhost
 	refused -t localhost one-too-many
 	refused -t -4 -6 localhost
 	refused -t localhost -1
@@ -827,6 +835,79 @@ fails() {
 	start_server "$ttcp" -r -p 0 --bind ::1
 	has_line "listening on \[::1\]:$PORT" "$SERVER_LOG"
 	run -0 "$ttcp" -t ::1 -p "$PORT" -n 3
+}
+
+# --- through a SOCKS server -------------------------------------------------------------------------------------------
+
+@test "--socks: by name and by literal, SOCKS 4, 4a and 5; the peer is the receiver" {
+	local way url host
+	start_proxy
+	start_server "$ttcp" -r -p 0
+	for way in "${WAYS[@]}"; do
+		split "$way"
+		run -0 --separate-stderr "$ttcp" -t "$host" -p "$PORT" --socks "$url" -n 5 -l 1000 --json
+		echo "$url: $output"
+		same stderr "$stderr" ''
+		same "peer, socks" "$(ours peer start) $(ours socks start) $(ours socks)" "$host:$PORT $PROXY $PROXY"
+		same "bytes, confirmed" "$(ours bytes) $(ours confirmed)" "5000 true"
+	done
+	run -0 send --socks "$PROXY" -n 5
+	[[ $output == "to 127.0.0.1:$PORT through $PROXY, mode ack, "* ]]
+	run -0 send -n 5 --json
+	same "without a proxy" "$(ours peer start) $(ours socks start) $(ours socks)" "127.0.0.1:$PORT null null"
+}
+
+@test "--socks: every connection of a run goes through it, in each mode and direction" {
+	local words n granted=0
+	start_proxy
+	start_server "$ttcp" -r -p 0 --json
+	while read -r n words; do
+		# shellcheck disable=SC2086 # options
+		run -0 --separate-stderr send --socks "$PROXY" --json $words
+		echo "$words: $output"
+		same stderr "$stderr" ''
+		same confirmed "$(ours confirmed)" true
+		granted=$((granted + n))
+	done <<-'END'
+		1 -n 20 --verify
+		1 --reverse -n 20 --verify
+		3 -P 3 --depth 4 -n 20
+		5 -P 2 --bidir --mode stream --time 100ms --probe
+		2 --sweep --sizes 1K,4K --depths 1 --time 20ms
+	END
+	start_server "$ttcp" -r -p 0 --mode raw
+	run -0 --separate-stderr send --socks "$PROXY" --json --mode raw --bytes 100000
+	same "raw, confirmed" "$(ours bytes) $(ours confirmed)" "100000 true"
+	granted=$((granted + 1))
+	stop_server "$PROXY_PID"
+	same "connections that were granted" "$(field granted <"$PROXY_OUT")" "$granted"
+}
+
+@test "--socks: user and password; who has none, or a wrong one, is told so" {
+	echo alice:secret >"$BATS_TEST_TMPDIR/users"
+	start_proxy --users "$BATS_TEST_TMPDIR/users"
+	start_server "$ttcp" -r -p 0
+	run -0 send --socks "alice:secret@$PROXY" -n 5 --json
+	same socks "$(ours socks)" "$PROXY" # without the password
+	fails EACCES -t 127.0.0.1 -p "$PORT" --socks "alice:wrong@$PROXY"
+	[[ $(ours message error) == *"does not take this user and password"* ]]
+	fails EACCES -t 127.0.0.1 -p "$PORT" --socks "$PROXY"
+	[[ $(ours message error) == *"wants a user and a password"* ]]
+}
+
+@test "--socks: refused by the receiver's host, by the proxy's, and by what is no proxy" {
+	start_proxy
+	deaf
+	fails ECONNREFUSED -t localhost -p "$DEAF" --socks "$PROXY"
+	same object "$(ours object error)" "localhost:$DEAF through $PROXY"
+	same message "$(ours message error)" "the SOCKS server says: connection refused"
+	fails ECONNREFUSED -t localhost -p "$DEAF" --socks "$PROXY" -P 3 --mode stream
+	fails EIO -t 127.0.0.1 -p "$DEAF" --socks "socks4://$PROXY"
+	fails EHOSTUNREACH -t no-such-host.invalid -p 1 --socks "$PROXY"
+	fails ECONNREFUSED -t localhost -p 1 --socks "127.0.0.1:$DEAF"
+	same object "$(ours object error)" "127.0.0.1:$DEAF"
+	start_server "$TCPLAB_BIN/echo" -s -p 0
+	fails EPROTO -t localhost -p 1 --socks "127.0.0.1:$PORT"
 }
 
 @test "between two network namespaces, IPv4 and IPv6" {

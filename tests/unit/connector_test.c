@@ -1,16 +1,16 @@
 /* connector_test.c - on every kind of loop, with real sockets on loopback: addresses that answer, refuse and keep
- * silent; names through a pool; a deadline; and an end at any moment. No name server is asked. */
+ * silent; names (names.h: no server is asked); what the rules forbid; a deadline; and an end at any moment. */
 #include "connector.h"
 
 #include "check.h"
 #include "clock.h"
 #include "mem.h"
+#include "names.h"
 #include "os.h"
 #include "peers.h"
 #include "prng.h"
 
 #include <netdb.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/select.h>
@@ -18,9 +18,26 @@
 static const char *const backends[] = { "epoll", "poll", "select" }, *const kinds[] = { "heap", "wheel" };
 
 static struct reactor *loop;
-static struct workpool pool;
+static struct resolver resolver;
+static sem_t gate;
 static bool has_room; /* for a great many descriptors */
 static const struct connect_to no_hurry = { .deadline_ns = CLK_NEVER };
+
+const struct name_row names[] = {
+	{ "localhost", "::1 127.0.0.1" },
+	{ "three", "127.0.0.1 127.0.0.2 127.0.0.3" },
+	{ "held", .gai = EAI_AGAIN, .gate = &gate },
+	{ "", .gai = EAI_NONAME },
+};
+
+static void start_names(unsigned threads, unsigned max_waiting, unsigned max_kept)
+{
+	names_forget_story();
+	resolver_start(
+		&resolver, loop,
+		&(struct resolver_options){
+			.threads = threads, .max_waiting = max_waiting, .max_kept = max_kept, .keep_ns = UINT64_MAX });
+}
 
 /* A connector and what came of it. */
 struct client {
@@ -55,9 +72,9 @@ static void start_list(struct client *c, const struct addr *list, size_t n, cons
 	CHECK_INT(c->results, 0);
 }
 
-static void start_name(struct client *c, struct workpool *p, const struct connect_to *to)
+static void start_name(struct client *c, struct resolver *rs, const struct connect_to *to)
 {
-	connector_start(&c->connector, loop, p, to, on_result);
+	connector_start(&c->connector, loop, rs, to, on_result);
 	CHECK_INT(c->results, 0);
 }
 
@@ -405,31 +422,6 @@ static void test_deadline_has_passed(void)
 
 /* --- names ------------------------------------------------------------------------------------------------------- */
 
-/* A job that keeps a thread of the pool from looking up names. */
-struct blocker {
-	struct work work;
-	sem_t gate;
-};
-
-static void block(struct work *w)
-{
-	while (sem_wait(&CONTAINER_OF(w, struct blocker, work)->gate) < 0)
-		CHECK_INT(errno, EINTR);
-}
-
-static void unblocked(struct work *w)
-{
-	free(CONTAINER_OF(w, struct blocker, work));
-}
-
-static struct blocker *block_pool(void)
-{
-	struct blocker *b = xcalloc(1, sizeof(*b));
-	sem_init(&b->gate, 0, 0);
-	CHECK_INT(workpool_submit(&pool, &b->work, block, unblocked, unblocked), 0);
-	return b;
-}
-
 /* Of both families: the server is there for one of them only. */
 static void test_name(void)
 {
@@ -437,15 +429,15 @@ static void test_name(void)
 	int server = serve("127.0.0.1", &bound);
 	struct connect_to to = { .host = "localhost", .port = addr_port(&bound), .deadline_ns = CLK_NEVER };
 	struct client c = { 0 }, only_four = { 0 };
-	workpool_start(&pool, loop, 2, 10);
-	start_name(&c, &pool, &to);
+	start_names(2, 10, 0);
+	start_name(&c, &resolver, &to);
 	run_loop();
 	check_connected(&c, &bound);
 	to.family = AF_INET;
-	start_name(&only_four, &pool, &to);
+	start_name(&only_four, &resolver, &to);
 	run_loop();
 	check_connected(&only_four, &bound);
-	workpool_stop(&pool);
+	resolver_stop(&resolver);
 	close(server);
 }
 
@@ -462,15 +454,15 @@ static void test_unknown_names(void)
 	for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
 		struct client c = { 0 };
 		const struct connect_to *to = &rows[i / 2];
-		workpool_start(&pool, loop, 1, 1);
-		start_name(&c, i % 2 == 0 ? &pool : NULL, to);
+		start_names(1, 1, 0);
+		start_name(&c, i % 2 == 0 ? &resolver : NULL, to);
 		run_loop();
 		CHECK_INT(c.results, 1);
 		CHECK_INT(c.fd, -1);
 		CHECK_STR(c.error.op, "resolve");
 		CHECK_STR(c.error.object, to->host);
 		CHECK(c.error.gai != 0);
-		workpool_stop(&pool);
+		resolver_stop(&resolver);
 	}
 	struct client c = { 0 };
 	struct connect_to to = { .host = "localhost", .deadline_ns = CLK_NEVER };
@@ -479,27 +471,182 @@ static void test_unknown_names(void)
 	CHECK_STR(net_error_symbol(&c.error), "EAI_NONAME");
 }
 
-static struct blocker *blocker;
-
-static void unblock(struct client *c)
+static void open_gate(struct client *c)
 {
 	(void)c;
-	sem_post(&blocker->gate);
+	sem_post(&gate);
 }
 
-/* Full, and too slow: the name waits for a thread when the deadline comes. */
-static void test_busy_pool(void)
+/* Full, and too slow: the one thread waits for a server that keeps silent, and a name for the thread, when the deadline
+ * comes. */
+static void test_busy_resolver(void)
 {
-	struct client surplus = { 0 }, late = { .then = unblock };
-	struct connect_to to = { .host = "localhost", .deadline_ns = clk_mono_ns() + 20 * NS_PER_MS };
-	workpool_start(&pool, loop, 1, 1);
-	blocker = block_pool();
-	start_name(&late, &pool, &to);
-	start_name(&surplus, &pool, &to);
+	struct client first = { 0 }, second = { .then = open_gate }, surplus = { 0 };
+	struct connect_to held = { .host = "held", .deadline_ns = clk_mono_ns() + 20 * NS_PER_MS };
+	struct connect_to to = { .host = "localhost", .deadline_ns = held.deadline_ns };
+	struct connect_to patient = { .host = "localhost", .deadline_ns = CLK_NEVER };
+	start_names(1, 1, 0);
+	start_name(&first, &resolver, &held);
+	names_wait(&names_begun);
+	start_name(&second, &resolver, &to);
+	start_name(&surplus, &resolver, &patient);
 	run_loop();
 	check_failed(&surplus, "resolve", "localhost", EAGAIN);
-	check_failed(&late, "resolve", "localhost", ETIMEDOUT);
-	workpool_stop(&pool);
+	check_failed(&first, "resolve", "held", ETIMEDOUT);
+	check_failed(&second, "resolve", "localhost", ETIMEDOUT);
+	CHECK_INT(second.connector.resolved_ns, 0);
+	CHECK_STR(names_story, "held");
+	resolver_stop(&resolver);
+}
+
+/* When the name was known, from memory, too. A literal has no name. */
+static void test_resolved_ns(void)
+{
+	struct addr bound;
+	int server = serve("127.0.0.1", &bound);
+	struct connect_to to = { .host = "three", .port = addr_port(&bound), .deadline_ns = CLK_NEVER };
+	struct connect_to plain = { .host = "127.0.0.1", .port = addr_port(&bound), .deadline_ns = CLK_NEVER };
+	struct client literal = { 0 };
+	start_names(1, 1, 1);
+	for (int i = 0; i < 2; i++) {
+		struct client c = { 0 };
+		uint64_t start_ns = clk_mono_ns();
+		start_name(&c, &resolver, &to);
+		run_loop();
+		check_connected(&c, &bound);
+		CHECK(c.connector.resolved_ns >= start_ns && c.connector.resolved_ns <= clk_mono_ns());
+	}
+	CHECK_STR(names_story, "three");
+	start_name(&literal, &resolver, &plain);
+	run_loop();
+	check_connected(&literal, &bound);
+	CHECK_INT(literal.connector.resolved_ns, 0);
+	resolver_stop(&resolver);
+	close(server);
+}
+
+/* For whom it is: of a source that holds its threads already another name waits. */
+static void test_source(void)
+{
+	struct addr bound;
+	int server = serve("127.0.0.1", &bound);
+	struct client dead = { 0 }, same = { 0 }, other = { .then = open_gate };
+	struct connect_to held = { .host = "held", .source = 1, .deadline_ns = CLK_NEVER };
+	struct connect_to to = {
+		.host = "localhost", .port = addr_port(&bound), .source = 1, .deadline_ns = CLK_NEVER
+	};
+	struct connect_to to_other = {
+		.host = "three", .port = addr_port(&bound), .source = 2, .deadline_ns = CLK_NEVER
+	};
+	start_names(2, 2, 0);
+	start_name(&dead, &resolver, &held);
+	names_wait(&names_begun);
+	start_name(&same, &resolver, &to);
+	CHECK_INT(resolver.n_looked_up, 1);
+	start_name(&other, &resolver, &to_other);
+	CHECK_INT(resolver.n_looked_up, 2);
+	run_loop();
+	check_connected(&same, &bound);
+	check_connected(&other, &bound);
+	CHECK_STR(net_error_symbol(&dead.error), "EAI_AGAIN");
+	resolver_stop(&resolver);
+	close(server);
+}
+
+/* --- the rules --------------------------------------------------------------------------------------------------- */
+
+static bool never(const struct connect_to *to, const struct addr *a)
+{
+	(void)to, (void)a;
+	return false;
+}
+
+static bool not_1(const struct connect_to *to, const struct addr *a)
+{
+	CHECK(to->may_connect == not_1);
+	return a->u.sa.sa_family != AF_INET || ntohl(a->u.in4.sin_addr.s_addr) != INADDR_LOOPBACK;
+}
+
+static void check_forbidden(const struct client *c, const char *object)
+{
+	check_failed(c, "connect", object, EACCES);
+	CHECK_STR(net_error_reason(&c->error), "the rules do not allow it");
+}
+
+/* Nobody is asked: not for a literal, not for a list, not for any address of a name. */
+static void test_all_forbidden(void)
+{
+	struct addr bound, list[2];
+	char text[ADDR_TEXT];
+	int server = serve("0.0.0.0", &bound);
+	struct connect_to to = { .port = addr_port(&bound), .may_connect = never, .deadline_ns = CLK_NEVER };
+	struct client c[3] = { 0 };
+	list[0] = list[1] = literal("127.0.0.1", addr_port(&bound));
+	start_names(1, 1, 1);
+	to.host = "127.0.0.1";
+	start_name(&c[0], NULL, &to);
+	start_list(&c[1], list, 2, &to);
+	run_loop();
+	to.host = "three";
+	start_name(&c[2], &resolver, &to);
+	run_loop();
+	for (int i = 0; i < 3; i++)
+		check_forbidden(&c[i], addr_text(&list[0], text));
+	struct pollfd asked = { .fd = server, .events = POLLIN };
+	CHECK_INT(poll(&asked, 1, 0), 0);
+	/* What there was to forbid had the wrong family anyway; and a name that is not there is no matter of rules. */
+	struct addr from = literal("::1", 0);
+	struct client wrong = { 0 }, nobody = { 0 };
+	to.from = &from;
+	start_name(&wrong, &resolver, &to);
+	run_loop();
+	check_failed(&wrong, "connect", NULL, EAFNOSUPPORT);
+	to.host = "nobody";
+	start_name(&nobody, &resolver, &to);
+	run_loop();
+	CHECK_STR(net_error_symbol(&nobody.error), "EAI_NONAME");
+	resolver_stop(&resolver);
+	close(server);
+}
+
+/* The others are tried, in their order; and when they fail it is their failure that is told. */
+static void test_some_forbidden(void)
+{
+	struct addr bound, second, mixed[3], list[2] = { literal("127.0.0.2", 1), literal("127.0.0.1", 1) };
+	char text[ADDR_TEXT];
+	int server = serve("0.0.0.0", &bound);
+	struct connect_to to = {
+		.host = "three", .port = addr_port(&bound), .may_connect = not_1, .deadline_ns = CLK_NEVER
+	};
+	struct client c = { 0 }, failed = { 0 };
+	start_names(1, 1, 1);
+	start_name(&c, &resolver, &to);
+	run_loop();
+	second = literal("127.0.0.2", addr_port(&bound));
+	check_connected(&c, &second);
+
+	start_list(&failed, list, 2, &to); /* port 1: nobody listens there */
+	run_loop();
+	check_failed(&failed, "connect", addr_text(&list[0], text), ECONNREFUSED);
+
+	/* The first that may be tried begins, and the families take turns from there. */
+	if (has_ipv6()) {
+		struct client four = { 0 }, six = { 0 };
+		int six_server = serve("::1", &mixed[2]);
+		mixed[0] = literal("127.0.0.1", addr_port(&bound));
+		mixed[1] = second;
+		start_list(&four, mixed, 3, &to);
+		run_loop();
+		check_connected(&four, &mixed[1]);
+		mixed[1] = mixed[2];
+		mixed[2] = second;
+		start_list(&six, mixed, 3, &to);
+		run_loop();
+		check_connected(&six, &mixed[1]);
+		close(six_server);
+	}
+	resolver_stop(&resolver);
+	close(server);
 }
 
 /* --- cancelling -------------------------------------------------------------------------------------------------- */
@@ -520,19 +667,23 @@ static void test_cancel_at_the_start(void)
 	CHECK_INT(count_fds(), before);
 }
 
-/* The name waits for a thread, and takes nothing along when it goes. */
+/* The name waits for a thread, or has one: it takes nothing along when it goes. */
 static void test_cancel_a_name(void)
 {
-	struct client c = { 0 };
+	struct client c[2] = { 0 };
+	struct connect_to held = { .host = "held", .deadline_ns = clk_mono_ns() + NS_PER_S };
 	struct connect_to to = { .host = "localhost", .deadline_ns = clk_mono_ns() + NS_PER_S };
-	workpool_start(&pool, loop, 1, 1);
-	blocker = block_pool();
-	start_name(&c, &pool, &to);
-	connector_cancel(&c.connector);
-	unblock(NULL);
+	start_names(1, 1, 0);
+	start_name(&c[0], &resolver, &held);
+	names_wait(&names_begun);
+	start_name(&c[1], &resolver, &to);
+	connector_cancel(&c[1].connector);
+	connector_cancel(&c[0].connector);
+	open_gate(NULL);
 	run_loop();
-	CHECK_INT(c.results, 0);
-	workpool_stop(&pool);
+	CHECK_INT(c[0].results + c[1].results, 0);
+	CHECK_INT(resolver.n_looked_up, 1);
+	resolver_stop(&resolver);
 }
 
 /* Cancels a connector after a while. */
@@ -610,7 +761,7 @@ static void test_freed_by_the_result(void)
 	struct addr bound, list[3] = { refusing(&holder), silent(&silent_fd, fill) };
 	int server = serve("127.0.0.1", &bound);
 	list[2] = bound;
-	workpool_start(&pool, loop, 1, 3);
+	start_names(1, 3, 0);
 	struct connect_to to[] = {
 		{ .host = "127.0.0.1", .port = addr_port(&list[0]), .deadline_ns = CLK_NEVER },
 		{ .host = "127.0.0.1", .port = addr_port(&list[1]), .deadline_ns = clk_mono_ns() + NS_PER_MS },
@@ -622,11 +773,11 @@ static void test_freed_by_the_result(void)
 	for (size_t i = 0; i < COUNT_OF(to); i++) {
 		struct client *c = xcalloc(1, sizeof(*c));
 		c->then = free_client;
-		start_name(c, &pool, &to[i]);
+		start_name(c, &resolver, &to[i]);
 	}
 	run_loop();
 	CHECK_INT(n_freed, COUNT_OF(to));
-	workpool_stop(&pool);
+	resolver_stop(&resolver);
 	close(server);
 	close(holder);
 	close_silent(silent_fd, fill);
@@ -724,12 +875,12 @@ static void test_a_thousand(void)
 	};
 	fcntl(server, F_SETFL, O_NONBLOCK);
 	CHECK_INT(watch_start(&sink, loop, server, WATCH_READ, on_accept), 0);
-	workpool_start(&pool, loop, 4, NAMES);
+	start_names(4, NAMES, 0);
 	n_results = 0;
 	for (int i = 0; i < MANY; i++) {
 		clients[i] = (struct client){ .then = count_result };
 		if (i % (MANY / NAMES) == 0)
-			start_name(&clients[i], &pool, &to);
+			start_name(&clients[i], &resolver, &to);
 		else
 			start_list(&clients[i], &bound, 1, &to);
 	}
@@ -739,7 +890,7 @@ static void test_a_thousand(void)
 		if (CHECK(clients[i].fd >= 0))
 			close(clients[i].fd);
 	}
-	workpool_stop(&pool);
+	resolver_stop(&resolver);
 	close(server);
 	CHECK_INT(count_fds(), before);
 }
@@ -768,7 +919,7 @@ static void play(const struct connect_to *targets, uint64_t dice)
 	bool cancelled[CLIENTS] = { false };
 	for (int i = 0; i < CLIENTS; i++) {
 		clients[i] = (struct client){ .then = drop_socket };
-		start_name(&clients[i], &pool, &targets[prng_word(dice, i) % TARGETS]);
+		start_name(&clients[i], &resolver, &targets[prng_word(dice, i) % TARGETS]);
 	}
 	for (uint64_t rounds = dice % 6; rounds > 0; rounds--) {
 		reactor_defer(loop, &end, stop_loop);
@@ -790,7 +941,7 @@ static void test_any_moment(void)
 	int holder, silent_fd, fill[4], before = count_fds();
 	struct addr bound, deaf = refusing(&holder), mute = silent(&silent_fd, fill);
 	int server = serve("127.0.0.1", &bound);
-	workpool_start(&pool, loop, 3, CLIENTS);
+	start_names(3, CLIENTS, 0);
 	for (uint64_t i = 0; i < GAMES; i++) {
 		uint64_t soon_ns = clk_mono_ns() + 3 * NS_PER_MS;
 		const struct connect_to targets[TARGETS] = {
@@ -801,7 +952,7 @@ static void test_any_moment(void)
 		};
 		play(targets, prng_word(23, i));
 	}
-	workpool_stop(&pool);
+	resolver_stop(&resolver);
 	close(server);
 	close(holder);
 	close_silent(silent_fd, fill);
@@ -878,7 +1029,11 @@ static void test_on(const char *backend, const char *kind)
 	test_deadline_has_passed();
 	test_name();
 	test_unknown_names();
-	test_busy_pool();
+	test_busy_resolver();
+	test_resolved_ns();
+	test_source();
+	test_all_forbidden();
+	test_some_forbidden();
 	test_cancel_at_the_start();
 	test_cancel_a_name();
 	test_cancel_siblings();
@@ -910,6 +1065,8 @@ static void test_patiently_on(const char *backend, const char *kind)
 
 int main(void)
 {
+	sem_init(&names_begun, 0, 0);
+	sem_init(&gate, 0, 0);
 	has_room = os_raise_fd_limit() >= 2 * FD_SETSIZE;
 	if (!has_room)
 		printf("fewer than %d descriptors may be open here: some tests are skipped\n", 2 * FD_SETSIZE);

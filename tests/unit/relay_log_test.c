@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 
 #define MS ((uint64_t)NS_PER_MS)
@@ -319,7 +320,7 @@ static void log_end(void)
 static void log_denied(void)
 {
 	struct addr a = at(77);
-	relay_log_denied(&relay, &a);
+	relay_log_denied(&relay, &a, "by the rules");
 }
 
 static void the_log_says_who_and_how(void)
@@ -350,7 +351,7 @@ static void the_log_says_who_and_how(void)
 		 "connect 250 us\n",
 		 strerror(ETIMEDOUT));
 	CHECK(has(written_by(log_end, STDERR_FILENO), wanted));
-	CHECK_STR(written_by(log_denied, STDERR_FILENO), "tcprelay: 127.0.0.1:77: denied\n");
+	CHECK_STR(written_by(log_denied, STDERR_FILENO), "tcprelay: 127.0.0.1:77: denied: by the rules\n");
 	options.verbose = false;
 	CHECK_STR(written_by(log_end, STDERR_FILENO), "");
 }
@@ -366,6 +367,12 @@ static void the_log_says_why_a_connect_failed(void)
 	CHECK(has(written_by(log_end, STDERR_FILENO),
 		  "no server could be reached: connect 127.0.0.1:9: Connection refused (ECONNREFUSED)"));
 	CHECK(has(written_by(log_end, STDOUT_FILENO), "\"why\":\"Connection refused\""));
+	ended.err = ECONNREFUSED;
+	CHECK(has(written_by(log_end, STDOUT_FILENO), "\"errno\":\"ECONNREFUSED\""));
+	ended.err = 0;
+	ended.gai = EAI_NONAME;
+	CHECK(has(written_by(log_end, STDOUT_FILENO), "\"errno\":\"EAI_NONAME\""));
+	ended.gai = 0;
 	flow.why = NULL;
 	flow.reason = "no PROXY head";
 	CHECK(has(written_by(log_end, STDOUT_FILENO), "\"why\":\"no PROXY head\""));
@@ -385,7 +392,7 @@ static void a_record_of_a_connection_has_every_figure(void)
 	CHECK(has(text, "\"first_up_ns\":250000000,\"first_down_ns\":null,\"first_fin\":null,\"why\":null"));
 	CHECK_INT(count_lines(text), 1);
 	CHECK_STR(written_by(log_end, STDERR_FILENO), "");
-	CHECK(has(written_by(log_denied, STDOUT_FILENO), "\"record\":\"denied\",\"client\":\"127.0.0.1:77\""));
+	CHECK(has(written_by(log_denied, STDOUT_FILENO), "\"record\":\"denied\",\"client\":\"127.0.0.1:77\",\"why\":\"by the rules\""));
 }
 
 static void report_total(void)

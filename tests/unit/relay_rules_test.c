@@ -1,12 +1,11 @@
-/* relay_rules_test.c - networks of every prefix against a slow and obvious model, the order of rules, lists in files that change,
- * and what is refused: it changes nothing and says why in one line. The words of wordlist.h are tested here, too. */
+/* relay_rules_test.c - the order of rules, lists in files that change, and what is refused: it changes nothing and says
+ * why in one line. rulebook.h and wordlist.h are tested here, too. */
 #include "../../tools/relay/rules.h"
 
 #include "check.h"
 #include "clock.h"
 #include "prng.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -98,80 +97,22 @@ static void test_allow_and_deny(void)
 	rules_free(r);
 }
 
+/* What a network is, relay_network_test.c asks; here only that it is asked. */
 static void test_families(void)
 {
 	struct rules *r = rules_new();
 	add(r, false, "0.0.0.0/0");
-	CHECK(!allows(r, "10.0.0.1"));
 	CHECK(!allows(r, "::ffff:10.0.0.1"));
-	CHECK(allows(r, "::10.0.0.1"));
-	CHECK(allows(r, "::"));
-	rules_free(r);
-	r = rules_new();
-	add(r, false, "::/0");
-	CHECK(allows(r, "10.0.0.1"));
-	CHECK(allows(r, "::ffff:10.0.0.1"));
-	CHECK(!allows(r, "2001:db8::1"));
-	rules_free(r);
-	r = rules_new();
-	add(r, false, "::ffff:10.0.0.0/104");
-	CHECK(!allows(r, "10.9.9.9"));
-	CHECK(allows(r, "11.9.9.9"));
-	rules_free(r);
-}
-
-static void test_unix_client(void)
-{
+	CHECK(allows(r, "2001:db8::1"));
 	struct addr nobody;
 	struct net_error e;
 	CHECK_INT(addr_unix("@client", &nobody, &e), 0);
-	struct rules *r = rules_new();
+	CHECK(rules_allow(r, &nobody));
 	add(r, true, "0.0.0.0/0,::/0");
 	CHECK(!rules_allow(r, &nobody));
 	add(r, true, "all");
 	CHECK(rules_allow(r, &nobody));
 	rules_free(r);
-}
-
-/* Bit by bit. */
-static bool is_in(const unsigned char *a, const unsigned char *net, unsigned prefix)
-{
-	for (unsigned i = 0; i < prefix; i++)
-		if ((a[i / 8] ^ net[i / 8]) & (0x80 >> i % 8))
-			return false;
-	return true;
-}
-
-/* For each prefix: the network's first and last address, and those one bit away from it. */
-static void check_prefix(int family, unsigned bits, unsigned prefix)
-{
-	unsigned char net[16] = { 0 }, a[16];
-	char text[INET6_ADDRSTRLEN], rule[64];
-	prng_fill(7, prefix, net, bits / 8);
-	net[0] |= 0x20; /* neither :: nor mapped */
-	for (unsigned i = prefix; i < bits; i++)
-		net[i / 8] &= (unsigned char)~(0x80 >> i % 8);
-	snprintf(rule, sizeof(rule), "%s/%u", inet_ntop(family, net, text, sizeof(text)), prefix);
-	struct rules *r = rules_new();
-	add(r, true, rule);
-	for (unsigned flip = 0; flip < 2 * bits; flip++) {
-		memcpy(a, net, sizeof(a));
-		for (unsigned i = prefix; flip >= bits && i < bits; i++)
-			a[i / 8] |= (unsigned char)(0x80 >> i % 8); /* the last one of the network */
-		a[flip % bits / 8] ^= (unsigned char)(0x80 >> flip % 8);
-		inet_ntop(family, a, text, sizeof(text));
-		if (!CHECK_INT(allows(r, text), is_in(a, net, prefix)))
-			fprintf(stderr, "    %s in %s\n", text, rule);
-	}
-	rules_free(r);
-}
-
-static void test_every_prefix(void)
-{
-	for (unsigned prefix = 0; prefix <= 32; prefix++)
-		check_prefix(AF_INET, 32, prefix);
-	for (unsigned prefix = 3; prefix <= 128; prefix++) /* with fewer, net[0] would have bits beyond it */
-		check_prefix(AF_INET6, 128, prefix);
 }
 
 /* --- what is refused ---------------------------------------------------------------------------------------------- */
@@ -203,27 +144,8 @@ static void check_refused(const char *text, const char *want)
 
 static void test_refused(void)
 {
-	static const char none[] = "no address, network or \"all\"";
-	static const char *const nothing[] = {
-		"x",           "10.0.0",  "10.0.0.256", "010.0.0.1",    "1:2",        "/8",        "localhost",
-		"ALL",         "all/0",   "-1",         "[::1]",        "fe80::1%lo", "10.0.0.1.", ":::",
-		"10.0.0.1:80", "1::2::3", "0x7f.1",     "10.0.0.1;::1", "!::",
-	};
-	char want[RULES_WHY];
-	for (size_t i = 0; i < COUNT_OF(nothing); i++) {
-		snprintf(want, sizeof(want), "%s: %s", nothing[i], none);
-		check_refused(nothing[i], want);
-	}
+	check_refused("localhost", "localhost: no address, network or \"all\"");
 	check_refused("10.0.0.1/8", "10.0.0.1/8: there are bits beyond the prefix");
-	check_refused("2001:db8::/28", "2001:db8::/28: there are bits beyond the prefix");
-	check_refused("10.0.0.0/33", "10.0.0.0/33: the prefix is a number from 0 to 32");
-	check_refused("::/129", "::/129: the prefix is a number from 0 to 128");
-	check_refused("10.0.0.0/", "10.0.0.0/: the prefix is a number from 0 to 32");
-	check_refused("10.0.0.0/-1", "10.0.0.0/-1: the prefix is a number from 0 to 32");
-	check_refused("10.0.0.0/+8", "10.0.0.0/+8: the prefix is a number from 0 to 32");
-	check_refused("10.0.0.0/8/8", "10.0.0.0/8/8: the prefix is a number from 0 to 32");
-	check_refused("10.0.0.0/0008", "10.0.0.0/0008: the prefix is a number from 0 to 32");
-	check_refused("10.0.0.0/255.0.0.0", "10.0.0.0/255.0.0.0: the prefix is a number from 0 to 32");
 	check_refused("192.0.2.1,10.0.0.1/8", "10.0.0.1/8: there are bits beyond the prefix");
 	check_refused("", ": an empty word");
 	check_refused("10.0.0.1,", "10.0.0.1,: an empty word");
@@ -399,8 +321,6 @@ int main(void)
 	test_no_rules();
 	test_allow_and_deny();
 	test_families();
-	test_unix_client();
-	test_every_prefix();
 	test_refused();
 	test_hostile_text();
 	test_file();

@@ -385,7 +385,7 @@ static void two_intervals(void)
 static void test_intervals(void)
 {
 	const char *text = written_by(two_intervals, STDOUT_FILENO);
-	check_has(text, "\"record\":\"start\",\"role\":\"client\",\"peer\":\"192.0.2.1:3123\",\"transport\":\"udp\",");
+	check_has(text, "\"record\":\"start\",\"role\":\"client\",\"peer\":\"192.0.2.1:3123\",\"socks\":null,\"transport\":\"udp\",");
 	check_has(
 		text,
 		"\"record\":\"interval\",\"start_ns\":0,\"end_ns\":100000000,\"sent\":10,\"received\":10,\"missing\":0,");

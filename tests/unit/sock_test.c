@@ -3,9 +3,12 @@
 #include "sock.h"
 
 #include "check.h"
+#include "child.h"
 #include "clock.h"
+#include "netns.h"
 #include "os.h"
 #include "peers.h"
+#include "rtnl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -660,6 +663,33 @@ static void test_leads_to(void)
 	CHECK(!sock_leads_to(&two, &any6));
 }
 
+/* The neighbour in our own /64 is not we. */
+static void check_neighbour(void)
+{
+	struct rtnl r;
+	struct net_error e;
+	struct netns_failure why;
+	struct addr own = literal("2001:db8::1", 80), neighbour = literal("2001:db8::2", 80), any6 = literal("::", 80);
+	unsigned steps = NETNS_BIT(NETNS_NET) | NETNS_BIT(NETNS_LOOPBACK);
+	if (geteuid() != 0)
+		steps |= NETNS_BIT(NETNS_USER) | NETNS_BIT(NETNS_IDS);
+	if (netns_enter(steps, &why) < 0) {
+		fprintf(stderr, "test_neighbour: skipped, %s: %s\n", netns_step_name(why.step), strerror(why.error));
+		return;
+	}
+	CHECK_INT(rtnl_open(&r, &e), 0);
+	CHECK_INT(rtnl_add_address(&r, "lo", &own, 64, &e), 0);
+	rtnl_close(&r);
+	CHECK(sock_leads_to(&own, &any6));
+	CHECK(!sock_leads_to(&neighbour, &any6));
+}
+
+static void test_neighbour(void)
+{
+	if (has_ipv6())
+		CHECK_INT(in_child(check_neighbour), 0);
+}
+
 /* Bound to its own address and connected to it: RFC 9293 3.5, simultaneous open. */
 static void test_try_to_itself(void)
 {
@@ -1004,6 +1034,7 @@ int main(void)
 	test_take_error();
 	test_try_to_itself();
 	test_leads_to();
+	test_neighbour();
 	test_no_descriptor_leaks();
 	test_abort();
 	test_serve_udp();

@@ -277,6 +277,44 @@ static void test_bounds(void)
 	workpool_stop(&pool);
 }
 
+static void stop_at_done(struct job *j)
+{
+	(void)j;
+	reactor_stop(loop);
+}
+
+/* Such a job keeps no loop going, whether it waits, runs, is cancelled or left to a pool that stops; when the loop goes
+ * on for another reason its result comes as any other. */
+static void test_background(void)
+{
+	struct fate fates[4] = { 0 };
+	struct job *jobs[4];
+	workpool_start(&pool, loop, 1, 4);
+	workpool_set_background(&pool);
+	for (int i = 0; i < 4; i++)
+		jobs[i] = submit_held(&fates[i]);
+	wait_for(&begun);
+	run_loop();
+	check_fate(&fates[0], 0, 0, 0);
+	CHECK(workpool_cancel(&pool, &jobs[3]->work));
+	free(jobs[3]);
+	jobs[1]->on_done = stop_at_done;
+	sem_post(&gate);
+	sem_post(&gate);
+	reactor_hold(loop);
+	run_loop();
+	reactor_release(loop);
+	check_fate(&fates[0], 1, 1, 0);
+	check_fate(&fates[1], 1, 1, 0);
+	wait_for(&begun);
+	wait_for(&begun); /* the third one */
+	workpool_stop(&pool);
+	run_loop();
+	sem_post(&gate);
+	wait_for(&dropped);
+	check_fate(&fates[2], 1, 0, 1);
+}
+
 /* --- cancelling -------------------------------------------------------------------------------------------------- */
 
 /* A job that waits behind another one is the caller's again, and there is room for another. */
@@ -505,6 +543,7 @@ static void test_on(const char *backend, const char *kind)
 	test_where_jobs_run();
 	test_threads_on_demand();
 	test_bounds();
+	test_background();
 	test_cancel_queued();
 	test_cancel_running();
 	test_cancel_result();

@@ -37,10 +37,11 @@ static void note_end(struct nc *nc, enum nc_side side, enum nc_end peer_end)
 	pthread_mutex_unlock(&nc->lock);
 }
 
-/* Of a datagram listener the peer may change at any time. */
-static const char *peer_text(struct nc *nc, char out[static ADDR_TEXT])
+const char *nc_peer_text(struct nc *nc, char out[static NC_PEER_TEXT])
 {
-	pthread_mutex_lock(&nc->lock);
+	if (nc->o->socks.version != 0)
+		return socks_host_text(nc->o->host, nc->o->port, out);
+	pthread_mutex_lock(&nc->lock); /* of a datagram listener the peer may change at any time */
 	addr_text(&nc->peer, out);
 	pthread_mutex_unlock(&nc->lock);
 	return out;
@@ -49,9 +50,9 @@ static const char *peer_text(struct nc *nc, char out[static ADDR_TEXT])
 /* The connection is dead. Of a datagram socket this is said, too: nobody listens there (ECONNREFUSED, by ICMP). */
 static void fail_net(struct nc *nc, const char *op)
 {
-	char text[ADDR_TEXT];
+	char text[NC_PEER_TEXT];
 	int saved = errno;
-	peer_text(nc, text);
+	nc_peer_text(nc, text);
 	errno = saved;
 	/* WHY EPIPE: the reset was reported to an earlier call (tcp(7)). Of a unix socket it says that the peer has
 	 * closed. */
@@ -374,8 +375,8 @@ bool nc_look(struct nc *nc)
 		if (now >= quiet_ns(nc))
 			atomic_store(&nc->is_over, true);
 	} else if (o->timeout_ns != 0 && now >= atomic_load(&nc->last_ns) + o->timeout_ns) {
-		char text[ADDR_TEXT];
-		peer_text(nc, text);
+		char text[NC_PEER_TEXT];
+		nc_peer_text(nc, text);
 		errno = ETIMEDOUT;
 		nc_fail(nc, "nothing moves to or from", text);
 		atomic_store(&nc->is_over, true);

@@ -37,6 +37,8 @@ static const struct arg rows[] = {
 	{ 's', "source", ARG_STR, &opt.source, .value_name = "ADDR", .help = "our own address; with -l where to listen" },
 	{ '\0', "bind", ARG_STR, &opt.source, .value_name = "ADDR", .help = "the same" },
 	{ 'p', "port", ARG_STR, &own_port, .value_name = "PORT", .help = "our own port; with -l where to listen" },
+	{ '\0', "socks", ARG_STR, &opt.socks_text, .value_name = "PROXY", .help = "through a SOCKS server, which looks HOST up: "
+	  "[socks5://][USER[:PASSWORD]@]HOST[:PORT], or socks4://" },
 	{ .help = "The end:" },
 	{ 'w', "timeout", ARG_DURATION, &opt.timeout_ns, 0, 0, "D", "fail when connecting, waiting for a client, or a time without a "
 	  "byte either way lasts longer" },
@@ -76,6 +78,7 @@ static const struct arg_example examples[] = {
 	{ "netcat -v localhost 5000 < file", "send a file, and see that all of it was delivered" },
 	{ "netcat -z -v localhost 1-1024", "which of these ports are open" },
 	{ "netcat -u -w 1 localhost 2007", "UDP, to an echo server" },
+	{ "netcat --socks localhost:1080 example.net 80", "through a SOCKS server, which looks the name up" },
 	{ "netcat --close-mode rst localhost 5000", "a reset where a FIN belongs" },
 	{ 0 },
 };
@@ -145,6 +148,17 @@ static void take_operands(int n, char **words)
 	}
 }
 
+static void check_socks(void)
+{
+	char why[SOCKS_WHY];
+	if (opt.listen || opt.udp || opt.is_unix || opt.scan)
+		args_misuse("--socks is for one connection that we make: leave out -l, -u, -U, -z");
+	if (opt.source != NULL || own_port != NULL)
+		args_misuse("--socks: whom the peer sees is the SOCKS server, so leave out -s and -p");
+	if (!socks_proxy_parse(opt.socks_text, &opt.socks, why))
+		args_misuse("--socks: %s", why);
+}
+
 static void check(void)
 {
 	if (opt.ipv4 && opt.ipv6)
@@ -163,6 +177,8 @@ static void check(void)
 		args_misuse("--close-mode unread reads nothing, so --stop-after never comes");
 	if (opt.no_input && opt.quit_text != NULL)
 		args_misuse("-d and -q exclude each other: without an input it never ends");
+	if (opt.socks_text != NULL)
+		check_socks();
 }
 
 /* What follows from what was said. */

@@ -21,6 +21,7 @@
 #include "addr.h"
 #include "pktinfo.h"
 #include "sock.h"
+#include "socks.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -63,6 +64,8 @@ struct nc_options {
 	const char *quit_text;
 	uint64_t timeout_ns, quit_ns, interval_ns; /* 0: none; quit_ns CLK_NEVER: none */
 	int close_mode;
+	const char *socks_text; /* as typed; parsed: */
+	struct socks_proxy socks;
 	uint64_t read_Bps, write_Bps, stop_after; /* 0: no limit */
 	struct sock_options socket;
 };
@@ -86,7 +89,8 @@ struct nc {
 	bool is_tcp;
 	bool is_listener; /* -l */
 	struct addr local;
-	struct addr peer; /* of a datagram listener whoever wrote last; then it is under the lock */
+	struct addr
+		peer; /* of a datagram listener whoever wrote last, then it is under the lock; or the SOCKS server */
 	uint64_t start_ns;
 	struct nc_pace read_pace, write_pace;
 
@@ -144,6 +148,10 @@ bool nc_has_stopped_reading(const struct nc *nc);
 short nc_stopped_events(const struct nc *nc);
 bool nc_has_peer_ended(struct nc *nc);
 
+/* Who is at the other end: an address, or what the user calls it where a SOCKS server is between. */
+enum { NC_PEER_TEXT = SOCKS_PLACE_TEXT };
+const char *nc_peer_text(struct nc *nc, char out[static NC_PEER_TEXT]);
+
 /* Puts a failed call on record, the first one only: errno is read. */
 void nc_fail(struct nc *nc, const char *op, const char *object);
 
@@ -179,13 +187,14 @@ struct nc_result {
 	enum nc_end peer_end;
 };
 
-/* Waits until all that was sent is confirmed, for 5 s or -w after the last progress; then closes as --close-mode says. */
+/* Waits until all that was sent is confirmed, for 5 s or -w after the last progress; then closes as --close-mode
+ * says. */
 void nc_close(struct nc *nc, struct nc_result *r);
 
 /* --- report.c ---------------------------------------------------------------------------------------------------- */
 
 void nc_report_listening(const struct nc_options *o, const struct addr *bound);
-void nc_report_start(const struct nc *nc);
+void nc_report_start(struct nc *nc);
 void nc_report_interval(struct nc *nc, uint64_t now_ns);
 void nc_report_blocked(struct nc *nc, uint64_t in_write_ns); /* netcat-blocking: who waits for whom */
 void nc_report_error(const struct nc_options *o, const struct net_error *e);

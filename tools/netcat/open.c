@@ -26,11 +26,14 @@ static int family_of(const struct nc_options *o)
 
 int nc_resolve(const struct nc_options *o, uint16_t port, struct addr out[static ADDR_MAX], struct net_error *e)
 {
+	struct socks_hop first = socks_first_hop(&o->socks, o->host, port);
 	if (o->is_unix)
 		return addr_unix(o->host, &out[0], e) < 0 ? -1 : 1;
+	if (o->numeric && addr_literal(o->host, port, AF_UNSPEC, &out[0], e) < 0)
+		return -1; /* -n is for the host behind a SOCKS server, too */
 	if (o->numeric)
-		return addr_literal(o->host, port, family_of(o), &out[0], e) < 0 ? -1 : 1;
-	return addr_resolve(o->host, port, family_of(o), out, ADDR_MAX, e);
+		return addr_literal(first.host, first.port, family_of(o), &out[0], e) < 0 ? -1 : 1;
+	return addr_resolve(first.host, first.port, family_of(o), out, ADDR_MAX, e);
 }
 
 /* -s and -p of a client: where its end is bound. *from is the address, of the family of `to`; NULL where neither was
@@ -130,10 +133,9 @@ static int connect_one(const struct nc_options *o, const struct addr *to, uint64
 }
 
 /* Each address gets an equal share of the time that is left, so that a silent one leaves some for the next. */
-static int connect_any(const struct nc_options *o, const struct addr *list, int n, struct addr *peer,
+static int connect_any(const struct nc_options *o, const struct addr *list, int n, uint64_t end, struct addr *peer,
 		       struct net_error *e)
 {
-	uint64_t end = o->timeout_ns != 0 ? clk_mono_ns() + o->timeout_ns : CLK_NEVER;
 	int fd = -1;
 	for (int i = 0; i < n && fd < 0 && sig_pending(NULL) == 0; i++) {
 		uint64_t now = clk_mono_ns(), left_ns = end > now ? end - now : 0;
@@ -143,12 +145,25 @@ static int connect_any(const struct nc_options *o, const struct addr *list, int 
 	return fd;
 }
 
+/* Also what a SOCKS server has to be asked. */
+static int reach(const struct nc_options *o, struct addr *peer, struct net_error *e)
+{
+	struct addr list[ADDR_MAX];
+	int n = nc_resolve(o, o->port, list, e);
+	uint64_t end = o->timeout_ns != 0 ? clk_mono_ns() + o->timeout_ns : CLK_NEVER;
+	struct io_until until = { .deadline_ns = end, .cancel = sig_flag() };
+	int fd = n < 0 ? -1 : connect_any(o, list, n, end, peer, e);
+	if (fd < 0 || socks_ask(fd, &o->socks, o->host, o->port, &until, e) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 int nc_connect(const struct nc_options *o, struct nc *nc, struct net_error *e)
 {
-	struct addr list[ADDR_MAX], peer;
+	struct addr peer;
 	sig_let_in(true); /* WHY so early: a resolver that waits can be ended by nothing else (sig.h) */
-	int n = nc_resolve(o, o->port, list, e);
-	int fd = n < 0 ? -1 : connect_any(o, list, n, &peer, e);
+	int fd = reach(o, &peer, e);
 	sig_let_in(false);
 	return fd < 0 ? -1 : begin(o, fd, &peer, nc, e);
 }
@@ -301,9 +316,9 @@ int nc_accept(const struct nc_options *o, int listener, struct nc *nc, struct ne
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Both directions have ended, and close(2) would let the kernel send the rest in peace; but nobody would learn whether it
- * arrived. No event tells that either (poll says POLLHUP all along), so we look: soon, then ever less often, for as long as
- * some of it does. */
+/* Both directions have ended, and close(2) would let the kernel send the rest in peace; but nobody would learn whether
+ * it arrived. No event tells that either (poll says POLLHUP all along), so we look: soon, then ever less often, for as
+ * long as some of it does. */
 static void settle(struct nc *nc)
 {
 	uint64_t patience_ns = (uint64_t)SETTLE_S * NS_PER_S, nap_ns = 50 * NS_PER_US;
@@ -312,9 +327,10 @@ static void settle(struct nc *nc)
 		patience_ns = nc->o->timeout_ns;
 	while (left > 0 && !atomic_load(&nc->net_failed) && sig_pending(NULL) == 0) {
 		if (now - moved_ns >= patience_ns) {
-			char text[ADDR_TEXT];
+			char text[NC_PEER_TEXT];
+			nc_peer_text(nc, text);
 			errno = ETIMEDOUT;
-			nc_fail(nc, "deliver to", addr_text(&nc->peer, text));
+			nc_fail(nc, "deliver to", text);
 			return;
 		}
 		if (sig_wait(NULL, 0, now + nap_ns) < 0)

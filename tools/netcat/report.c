@@ -34,15 +34,16 @@ void nc_report_listening(const struct nc_options *o, const struct addr *bound)
 	json_end(&j);
 }
 
-void nc_report_start(const struct nc *nc)
+void nc_report_start(struct nc *nc)
 {
-	char local[ADDR_TEXT], peer[ADDR_TEXT];
+	char local[ADDR_TEXT], peer[NC_PEER_TEXT], socks[SOCKS_THROUGH_TEXT];
 	addr_text(&nc->local, local);
-	addr_text(&nc->peer, peer);
+	nc_peer_text(nc, peer);
 	if (nc->o->verbose && nc->o->udp && !nc->o->listen)
 		warnf("%s to %s (udp): nothing is sent yet, so nobody has answered", local, peer);
 	else if (nc->o->verbose)
-		warnf(nc->o->listen ? "%s: connection from %s" : "%s: connected to %s", local, peer);
+		warnf(nc->o->listen ? "%s: connection from %s%s" : "%s: connected to %s%s", local, peer,
+		      socks_through_text(&nc->o->socks, socks));
 	if (!nc->o->json)
 		return;
 	struct json j;
@@ -50,6 +51,7 @@ void nc_report_start(const struct nc *nc)
 	json_str(&j, "role", nc->o->listen ? "server" : "client");
 	json_str(&j, "local", local);
 	json_str(&j, "peer", peer);
+	json_str(&j, "socks", socks_proxy_text(&nc->o->socks, socks));
 	json_end(&j);
 }
 
@@ -151,6 +153,7 @@ void nc_report_result(const struct nc_options *o, const char *record, const stru
 	if (!o->json)
 		return;
 	struct json j;
+	char socks[SOCKS_PLACE_TEXT];
 	begin_record(&j, record);
 	json_u64(&j, "connections", r->connections);
 	json_u64(&j, "elapsed_ns", r->elapsed_ns);
@@ -163,6 +166,7 @@ void nc_report_result(const struct nc_options *o, const char *record, const stru
 	else
 		json_u64(&j, "unacked_bytes", r->unacked);
 	json_u64(&j, "unread_bytes", r->unread);
+	json_str(&j, "socks", socks_proxy_text(&o->socks, socks));
 	json_end(&j);
 }
 
@@ -180,6 +184,20 @@ static const char *ending(const struct nc_result *r)
 	}
 }
 
+/* Acknowledgements end where TCP does: with a SOCKS server between, at the server. */
+static void report_delivery(const struct nc_options *o, const struct nc_result *r)
+{
+	const char *whose = o->socks.version != 0 ? "SOCKS server" : "peer";
+	if (r->unacked > 0)
+		warnf("not delivered: %" PRIu64 " of %" PRIu64 " bytes were never confirmed by the %s's kernel",
+		      r->unacked, r->sent, whose);
+	else if (r->peer_end == NC_END_RST)
+		warnf("the %s's kernel had confirmed every byte, but how many of them its program has read nobody knows",
+		      whose);
+	else
+		warnf("delivered: the %s's kernel confirmed every byte", whose);
+}
+
 void nc_report_end(const struct nc_options *o, const struct nc_result *r)
 {
 	char sent[UNITS_TEXT], received[UNITS_TEXT], elapsed[UNITS_TEXT];
@@ -193,15 +211,8 @@ void nc_report_end(const struct nc_options *o, const struct nc_result *r)
 	if (r->unread > 0)
 		warnf("%" PRIu64 " bytes of the peer's were here, and nobody read them: such a close is a reset",
 		      r->unread);
-	if (r->sent == 0 || o->is_unix)
-		return;
-	if (r->unacked == 0 && r->peer_end == NC_END_RST)
-		warnf("the peer's kernel had confirmed every byte, but how many of them its program has read nobody knows");
-	else if (r->unacked == 0)
-		warnf("delivered: the peer's kernel confirmed every byte");
-	else
-		warnf("not delivered: %" PRIu64 " of %" PRIu64 " bytes were never confirmed by the peer's kernel",
-		      r->unacked, r->sent);
+	if (r->sent > 0 && !o->is_unix)
+		report_delivery(o, r);
 }
 
 /* --- -z ---------------------------------------------------------------------------------------------------------- */

@@ -42,8 +42,6 @@ struct relay_count {
 static void count_flow(struct part *part, const struct relay_flow *f)
 {
 	bool is_paused = false, is_waiting = false;
-	if (f->state != RELAY_OPEN)
-		return;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct pump_lane *l = &f->pump.lane[i];
 		is_paused = is_paused || l->is_paused;

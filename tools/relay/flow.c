@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "diag.h"
+#include "io.h"
 #include "mem.h"
 #include "sock.h"
 #include "tcpinfo.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a flow has only while it is being connected. */
 struct relay_dial {
@@ -44,10 +46,10 @@ struct relay_flow *relay_flow_of_watch(struct watch *w)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static void on_released(struct reactor *r, unsigned i, void *arg)
+static void on_released(struct reactor *r, unsigned i, void *f)
 {
 	(void)r, (void)i;
-	relay_flow_released(arg);
+	relay_flow_released(f);
 }
 
 void relay_tally_add(struct relay_tally *to, const struct relay_tally *t)
@@ -76,7 +78,7 @@ static void forget(struct relay_flow *f)
 		f->next->link = f->link;
 }
 
-/* The client's descriptor is closed, or the pump's. Frees f. */
+/* The client's descriptor is closed, or the pump's. f is loop 0's from now on, which frees it. */
 static void end_flow(struct relay_flow *f, enum relay_end end, int err)
 {
 	struct relay_loop *loop = f->loop;
@@ -97,15 +99,14 @@ static void end_flow(struct relay_flow *f, enum relay_end end, int err)
 	free(f->dial);
 	free(f->why);
 	free(f->target);
-	free(f);
 	if (loop->index == 0)
-		relay_flow_released(loop->relay);
+		relay_flow_released(f);
 	else
-		loops_post(&loop->relay->loops, 0, on_released, loop->relay);
+		loops_post(&loop->relay->loops, 0, on_released, f);
 }
 
-/* Before it is open: the client sees what the client of a server sees that refuses. Frees f. */
-static void end_early(struct relay_flow *f, enum relay_end end, int err)
+/* Nothing is waited for any more, neither the client nor a connect. Its descriptor, or -1: it is the caller's now. */
+static int take_client(struct relay_flow *f)
 {
 	int fd = f->client_fd;
 	watch_stop(client_watch(f));
@@ -113,9 +114,23 @@ static void end_early(struct relay_flow *f, enum relay_end end, int err)
 	if (f->dial != NULL)
 		connector_cancel(&f->dial->connector);
 	f->client_fd = -1;
+	return fd;
+}
+
+/* Before it is open: the client sees what the client of a server sees that refuses. Frees f. */
+static void end_early(struct relay_flow *f, enum relay_end end, int err)
+{
+	int fd = take_client(f);
 	if (fd >= 0)
 		sock_abort(fd);
 	end_flow(f, end, err);
+}
+
+/* In order, as far as we are concerned. Frees f. */
+static void end_in_order(struct relay_flow *f, enum relay_end end)
+{
+	close(take_client(f));
+	end_flow(f, end, 0);
 }
 
 void relay_refuse(struct relay_flow *f, enum relay_end end, const char *reason)
@@ -129,24 +144,42 @@ void relay_flow_abort(struct relay_flow *f)
 	if (f->state == RELAY_OPEN)
 		pump_abort(&f->pump, PUMP_ABORTED, 0);
 	else
-		end_early(f, RELAY_END_DRAINED, 0);
+		end_early(f, f->state == RELAY_PARTING ? f->end : RELAY_END_DRAINED, 0);
 }
 
-/* --- before it is open: only the client's errors matter ------------------------------------------------------------ */
+/* --- before it is open: only the client's errors matter ------------------------------------------------------------
+ * */
 
 static bool on_client_error(struct watch *w, unsigned events)
 {
 	struct relay_flow *f = relay_flow_of_watch(w);
-	if ((events & (WATCH_HUP | WATCH_ERR)) == 0)
-		return false;
+	if ((events & (WATCH_HUP | WATCH_ERR)) == 0) {
+		watch_want(w, 0); /* it has said something: that stays in the kernel until somebody wants it */
+		return true;
+	}
 	int err = sock_take_error(w->fd);
 	end_early(f, RELAY_END_CLIENT_LEFT, err != 0 ? err : ECONNRESET);
 	return true;
 }
 
-static void watch_client(struct relay_flow *f, unsigned want, watch_fn *fn)
+/* False: it cannot be watched, and f is gone. */
+static bool watch_client(struct relay_flow *f, unsigned want, watch_fn *fn)
 {
-	watch_become(client_watch(f), want, fn);
+	struct watch *w = client_watch(f);
+	if (watch_is_started(w))
+		watch_become(w, want, fn);
+	else if (watch_start(w, f->loop->r, f->client_fd, want, fn) < 0) {
+		end_early(f, RELAY_END_CLIENT_FAILED, errno);
+		return false;
+	}
+	return true;
+}
+
+/* WHY the watch asks for bytes, too, which nobody wants now: most connects are through before any come, and then the
+ * pump wants them. So the kernel is told nothing twice; and when some come, on_client_error stops it. */
+static bool watch_for_errors(struct relay_flow *f)
+{
+	return watch_client(f, WATCH_READ, on_client_error);
 }
 
 static void on_greeting_late(struct timer *t)
@@ -176,7 +209,13 @@ static void on_connected(struct connector *c, int fd, const struct net_error *e)
 	relay_of(f)->tool->on_connected(f, fd, e);
 }
 
-static void name_target(struct relay_flow *f, const char *host, uint16_t port)
+static bool may_connect(const struct connect_to *to, const struct addr *a)
+{
+	struct relay_flow *f = CONTAINER_OF(to, struct relay_dial, to)->flow;
+	return relay_of(f)->tool->may_connect(f, a);
+}
+
+void relay_name_target(struct relay_flow *f, const char *host, uint16_t port)
 {
 	char text[RELAY_TARGET];
 	bool is_v6 = strchr(host, ':') != NULL;
@@ -194,10 +233,11 @@ void relay_connect(struct relay_flow *f, const char *host, uint16_t port)
 		f->dial = xcalloc(1, sizeof(*f->dial));
 		f->dial->flow = f;
 		reactor_timer_stop(f->loop->r, &f->deadline);
-		watch_client(f, 0, on_client_error);
+		if (!watch_for_errors(f))
+			return;
 	}
 	struct relay_dial *dial = f->dial;
-	name_target(f, host, port);
+	relay_name_target(f, host, port);
 	f->dialled_ns = clk_mono_ns();
 	snprintf(dial->host, sizeof(dial->host), "%s", host);
 	dial->to = (struct connect_to){
@@ -206,10 +246,111 @@ void relay_connect(struct relay_flow *f, const char *host, uint16_t port)
 		.family = relay->family,
 		.from = relay->has_from ? &relay->from : NULL,
 		.ourselves = &relay->bound,
+		.may_connect = relay->tool->may_connect != NULL ? may_connect : NULL,
+		.source = f->asker,
 		.options = relay->socket,
 		.deadline_ns = o->connect_ns != 0 ? now_of(f) + o->connect_ns : CLK_NEVER,
 	};
-	connector_start(&dial->connector, f->loop->r, &f->loop->pool, &dial->to, on_connected);
+	connector_start(&dial->connector, f->loop->r, &f->loop->names, &dial->to, on_connected);
+}
+
+static void on_wait_over(struct timer *t)
+{
+	struct relay_flow *f = CONTAINER_OF(t, struct relay_flow, deadline);
+	f->on_late(f);
+}
+
+bool relay_wait(struct relay_flow *f, const char *target, uint64_t limit_ns, void (*late)(struct relay_flow *f))
+{
+	f->state = RELAY_CONNECTING;
+	f->on_late = late;
+	f->target = xstrdup(target);
+	f->dialled_ns = now_of(f);
+	reactor_timer_start(f->loop->r, &f->deadline, now_of(f) + limit_ns, on_wait_over);
+	return watch_for_errors(f);
+}
+
+/* --- served by the tool ------------------------------------------------------------------------------------------- */
+
+/* What the client sends is thrown away, up to its end. */
+static bool on_served_client(struct watch *w, unsigned events)
+{
+	(void)events;
+	struct relay_flow *f = relay_flow_of_watch(w);
+	ssize_t n = io_drop(w->fd);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n == 0)
+		end_in_order(f, RELAY_END_ORDERLY);
+	else if (n < 0)
+		end_early(f, errno == ECONNRESET ? RELAY_END_CLIENT_RESET : RELAY_END_CLIENT_FAILED, errno);
+	return true;
+}
+
+static void on_silence(struct timer *t)
+{
+	struct relay_flow *f = CONTAINER_OF(t, struct relay_flow, deadline);
+	uint64_t until_ns = f->pump.moved_ns + relay_of(f)->o->idle_ns;
+	if (until_ns <= now_of(f))
+		end_early(f, RELAY_END_IDLE, 0);
+	else
+		reactor_timer_start(f->loop->r, t, until_ns, on_silence);
+}
+
+void relay_serve(struct relay_flow *f, const char *target)
+{
+	uint64_t idle_ns = relay_of(f)->o->idle_ns;
+	f->state = RELAY_SERVING;
+	f->target = xstrdup(target);
+	f->pump.moved_ns = now_of(f);
+	reactor_timer_stop(f->loop->r, &f->deadline);
+	if (idle_ns != 0)
+		reactor_timer_start(f->loop->r, &f->deadline, now_of(f) + idle_ns, on_silence);
+	watch_client(f, WATCH_READ, on_served_client);
+}
+
+void relay_count(struct relay_flow *f, enum pump_way way, uint64_t bytes_in, uint64_t bytes_out)
+{
+	struct pump_lane *lane = &f->pump.lane[way];
+	lane->bytes_in += bytes_in;
+	lane->bytes_out += bytes_out;
+	lane->dropped = lane->bytes_in - lane->bytes_out;
+	f->pump.moved_ns = now_of(f);
+}
+
+/* --- parting ------------------------------------------------------------------------------------------------------ */
+
+static bool on_parting(struct watch *w, unsigned events)
+{
+	(void)events;
+	struct relay_flow *f = relay_flow_of_watch(w);
+	ssize_t n = io_drop(w->fd);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0)
+		end_in_order(f, f->end);
+	return true;
+}
+
+static void on_parting_late(struct timer *t)
+{
+	struct relay_flow *f = CONTAINER_OF(t, struct relay_flow, deadline);
+	end_in_order(f, f->end);
+}
+
+void relay_part(struct relay_flow *f, enum relay_end end, const char *reason, const void *words, size_t len)
+{
+	f->reason = reason;
+	f->end = end;
+	if (f->dial != NULL)
+		connector_cancel(&f->dial->connector);
+	if (send(f->client_fd, words, len, MSG_NOSIGNAL) != (ssize_t)len || shutdown(f->client_fd, SHUT_WR) < 0) {
+		end_early(f, end, 0); /* it is gone already */
+		return;
+	}
+	f->state = RELAY_PARTING;
+	reactor_timer_start(f->loop->r, &f->deadline, now_of(f) + RELAY_PART_NS, on_parting_late);
+	watch_client(f, WATCH_READ, on_parting);
 }
 
 /* --- open --------------------------------------------------------------------------------------------------------- */
@@ -225,6 +366,8 @@ void relay_open(struct relay_flow *f, int fd, const void *own, size_t own_len, c
 	reactor_timer_stop(loop->r, &f->deadline);
 	free(f->dial);
 	f->dial = NULL;
+	if (f->connected_ns == 0)
+		f->connected_ns = clk_mono_ns(); /* it came by itself */
 	if (pump_start(&f->pump, &loop->shop, f->client_fd, fd) < 0) {
 		f->client_fd = -1;
 		end_early(f, RELAY_END_SERVER_FAILED, errno);
@@ -234,8 +377,11 @@ void relay_open(struct relay_flow *f, int fd, const void *own, size_t own_len, c
 	f->own_len = (uint32_t)own_len;
 	if (own_len > 0)
 		pump_prime(&f->pump, PUMP_UP, own, own_len);
-	if (early_len > 0)
+	if (early_len > 0) {
 		pump_prime(&f->pump, PUMP_UP, early, early_len);
+		if (relay_of(f)->o->dump != RELAY_DUMP_NONE)
+			relay_dump_bytes(f, PUMP_UP, own_len, early, early_len);
+	}
 	relay_flow_impair(f, loop->impair);
 }
 
@@ -323,7 +469,8 @@ void relay_flow_impair(struct relay_flow *f, const struct impair_spec spec[2])
 	pump_ask(&f->pump);
 }
 
-/* --- what is known of it ------------------------------------------------------------------------------------------- */
+/* --- what is known of it -------------------------------------------------------------------------------------------
+ * */
 
 static void fill_lane(const struct relay_flow *f, enum pump_way way, uint64_t now_ns, struct relay_lane_row *out)
 {
@@ -359,9 +506,15 @@ void relay_flow_row(struct relay_flow *f, uint64_t now_ns, bool with_rtt, struct
 		.resolve_ns = f->resolved_ns != 0 ? f->resolved_ns - f->dialled_ns : 0,
 		.ended_ns = f->ended_ns,
 	};
+	if (f->why != NULL && f->err == 0) {
+		out->err = f->why->sys;
+		out->gai = f->why->gai;
+	}
 	if (f->connected_ns != 0)
 		out->connect_ns = f->connected_ns - (f->resolved_ns != 0 ? f->resolved_ns : f->dialled_ns);
 	snprintf(out->target, sizeof(out->target), "%s", f->target != NULL ? f->target : "");
+	if (relay_of(f)->tool->note != NULL)
+		relay_of(f)->tool->note(f, out->note);
 	for (int way = PUMP_UP; way <= PUMP_DOWN; way++) {
 		struct tcpinfo info;
 		fill_lane(f, (enum pump_way)way, now_ns, &out->lane[way]);
@@ -384,8 +537,6 @@ void relay_flow_begin(struct relay_flow *f)
 	loop->tally.live++;
 	if (loop->is_aborting)
 		end_early(f, RELAY_END_DRAINED, 0);
-	else if (watch_start(client_watch(f), loop->r, f->client_fd, 0, on_client_error) < 0)
-		end_early(f, RELAY_END_CLIENT_FAILED, errno);
 	else
 		relay_of(f)->tool->on_client(f);
 }

@@ -2,7 +2,7 @@
  *
  * Results are on standard output: the records of --json, the interval lines, the total. The log of -v is for the one who runs
  * the relay, and on standard error. A line is one write, so lines of several loops do not mix (diag.h, json.h). */
-#include "relay.h"
+#include "table.h"
 
 #include "clock.h"
 #include "diag.h"
@@ -47,10 +47,10 @@ const char *relay_end_symbol(enum relay_end end)
 
 const char *relay_state_symbol(enum relay_state state)
 {
-	static const char *const symbols[] = { [RELAY_GREETING] = "greeting",
-					       [RELAY_CONNECTING] = "connecting",
-					       [RELAY_OPEN] = "open",
-					       [RELAY_ENDED] = "ended" };
+	static const char *const symbols[] = {
+		[RELAY_GREETING] = "greeting", [RELAY_CONNECTING] = "connecting", [RELAY_OPEN] = "open",
+		[RELAY_SERVING] = "serving",   [RELAY_PARTING] = "parting",       [RELAY_ENDED] = "ended",
+	};
 	return symbols[state];
 }
 
@@ -94,10 +94,13 @@ void relay_json_row(struct json *j, const struct relay_row *row)
 	json_u64(j, "id", row->id);
 	json_addr(j, "client", &row->client);
 	json_str(j, "target", row->target[0] != '\0' ? row->target : NULL);
+	if (row->note[0] != '\0')
+		json_str(j, "note", row->note);
 	json_addr(j, "server", &row->server);
 	json_str(j, "state", relay_state_symbol(row->state));
 	json_str(j, "end", row->end != RELAY_END_NONE ? relay_end_symbol(row->end) : NULL);
-	json_str(j, "errno", row->err != 0 ? errno_name(row->err) : NULL);
+	struct net_error error = { .sys = row->err, .gai = row->gai };
+	json_str(j, "errno", row->err != 0 || row->gai != 0 ? net_error_symbol(&error) : NULL);
 	json_u64(j, "age_ns", row->age_ns);
 	json_known(j, "resolve_ns", row->resolve_ns != 0, row->resolve_ns);
 	json_known(j, "connect_ns", was_open, row->connect_ns);
@@ -132,6 +135,8 @@ static void json_end_of(struct relay_flow *f, const struct relay_row *row)
 	json_str(&j, "first_fin", f->pump.has_fin ? side_name(f->pump.first_fin) : NULL);
 	json_str(&j, "why", f->why != NULL ? net_error_reason(f->why) : f->reason);
 	json_i64(&j, "ended_real_ns", clk_real_ns());
+	if (relay_of(f)->tool->describe != NULL)
+		relay_of(f)->tool->describe(f, &j);
 	json_end(&j);
 }
 
@@ -177,6 +182,10 @@ static void print_ends(FILE *out, const struct relay_row *row)
 		fprintf(out, " > %s", row->target);
 	if (row->server.len > 0 && strcmp(row->target, addr_text(&row->server, server)) != 0)
 		fprintf(out, " (%s)", server);
+	if (row->note[0] != '\0') {
+		fprintf(out, ", ");
+		relay_put_plain(out, row->note);
+	}
 }
 
 static void print_end_of(struct relay_flow *f, const struct relay_row *row)
@@ -207,18 +216,19 @@ void relay_log_end(struct relay_flow *f, const struct relay_row *row)
 		print_end_of(f, row);
 }
 
-void relay_log_denied(struct relay *relay, const struct addr *client)
+void relay_log_denied(struct relay *relay, const struct addr *client, const char *why)
 {
 	char text[ADDR_TEXT];
 	if (relay->o->json && relay_may_print(relay, stdout)) {
 		struct json j;
 		record_begin(&j, "denied");
 		json_addr(&j, "client", client);
+		json_str(&j, "why", why);
 		json_i64(&j, "ended_real_ns", clk_real_ns());
 		json_end(&j);
 	}
 	if (relay->o->verbose && relay_may_print(relay, stderr))
-		warnf("%s: denied", addr_text(client, text));
+		warnf("%s: denied: %s", addr_text(client, text), why);
 }
 
 /* --- the total ----------------------------------------------------------------------------------------------------- */
@@ -247,6 +257,8 @@ static void print_total(const struct relay *relay, const struct relay_tally *t, 
 	if (t->denied > 0)
 		printf("; %llu denied", (unsigned long long)t->denied);
 	printf("%s\n", relay->is_drained ? "; all drained" : "; not drained");
+	if (relay->tool->total != NULL)
+		relay->tool->total(relay, NULL, stdout);
 	if (relay->n_unread > 0)
 		printf("%8lu  lines or pieces of a report were left out: nobody read them\n", relay->n_unread);
 	for (unsigned i = RELAY_END_ORDERLY; i < RELAY_END_DENIED; i++) {
@@ -271,6 +283,8 @@ void relay_report_total(struct relay *relay, const struct relay_tally *t)
 	record_begin(&j, "total");
 	json_u64(&j, "elapsed_ns", elapsed_ns);
 	relay_json_tally(&j, t);
+	if (relay->tool->total != NULL)
+		relay->tool->total(relay, &j, NULL);
 	json_bool(&j, "drained", relay->is_drained);
 	json_u64(&j, "unread_lines", relay->n_unread);
 	json_end(&j);

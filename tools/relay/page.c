@@ -14,6 +14,7 @@
 #include "diag.h"
 #include "httpd.h"
 #include "mem.h"
+#include "options.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,25 +1,27 @@
-/* relay.h - what the programs that stand between a client and a server share (tcprelay; a SOCKS server is another).
+/* relay.h - what the programs that stand between a client and a server share: tcprelay and socks4a.
  *
  * A flow is one client and, later, the server that it is connected with:
  *
  *	accept --> GREETING ------> CONNECTING ------> OPEN (pump.h) ------> ended: a log line, a record, a row among the recent
  *	           relay_tool:      relay_connect      relay_open
- *	           on_client
+ *	           on_client  \     or relay_wait
+ *	                       +--> SERVING: the tool serves it itself    relay_serve
  *
  * Until it is OPEN only the client's errors are watched for (a client that resets is not connected for), and what it
  * sends stays in the kernel. A flow that ends before it is open ends for the client as a server that refuses does: by a
- * reset.
+ * reset; or, where the tool has something to say first, PARTING, in order (relay_part).
  *
  *	loop 0: acceptor, signals, control socket, pages, reports        loop 1, 2, ...
  *	  struct relay_loop: flows, pump_shop                              struct relay_loop
  *	       |                    ^ tallies and rows (census), by post      ^
  *	       +---- a new flow for the next loop, by post ------------------+
  *
- * The chapters, in reading order: flow.c a flow's life; run.c listening, loops, signals, draining; log.c what is said of a flow
- * that has ended, and the total; dump.c the bytes themselves; print.c why no report ever holds up a flow; census.c what all
- * loops have to tell, as one; status.c the same for people (table.c its lines, words.c what they say); control.c orders through
- * a unix socket (control_socket.c where it is, orders.c the other end of it); page.c the same for a browser; top.c the same for
- * a terminal. Pure: rules.c who may come, impair.c a bad link. */
+ * The chapters, in reading order: flow.c a flow's life; run.c listening, loops, signals, draining; options.c the
+ * options that all relays have; log.c what is said of a flow that has ended, and the total; dump.c the bytes
+ * themselves; print.c why no report ever holds up a flow; census.c what all loops have to tell, as one; status.c the
+ * same for people (table.c its lines, words.c what they say); control.c orders through a unix socket (control_socket.c
+ * where it is, orders.c the other end of it); page.c the same for a browser; top.c the same for a terminal. Pure:
+ * rules.c who may come (network.c), sources.c how often, impair.c a bad link. */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
@@ -28,6 +30,7 @@
 #include "json.h"
 #include "loops.h"
 #include "pump.h"
+#include "resolver.h"
 #include "signals.h"
 #include "units.h"
 
@@ -36,11 +39,14 @@
 
 #include "impair.h"
 #include "rules.h"
+#include "sources.h"
 
 enum {
 	RELAY_TARGET = 300 /* "name:port" and its zero: a name has at most 253 characters (RFC 1035 3.1) */,
+	RELAY_NOTE = 64,
 	RELAY_RECENT = 32
 };
+#define RELAY_PART_NS ((uint64_t)2 * NS_PER_S)
 
 struct relay;
 struct relay_loop;
@@ -59,25 +65,35 @@ struct relay_tool {
 	/* The connect was tried, fd < 0: it failed with *e. The tool says relay_open (takes fd), or, without one,
 	 * relay_connect again or relay_refuse. */
 	void (*on_connected)(struct relay_flow *f, int fd, const struct net_error *e);
+	/* May the flow go to this address? It is asked of each that a name has. NULL: yes. */
+	bool (*may_connect)(struct relay_flow *f, const struct addr *a);
 	/* The flow is about to be freed; whatever state it was in. Or NULL. */
 	void (*on_end)(struct relay_flow *f);
+	/* On loop 0, once it listens: relay->bound. Or NULL. */
+	void (*on_listen)(const struct relay *relay);
 	/* SIGHUP, on loop 0: read again what can be read again. Or NULL. */
 	void (*on_reload)(struct relay *relay);
 	/* More for `stat` and the page, on loop 0: a line for each upstream; into j, or as text when j is NULL. Or
 	 * NULL. */
 	void (*report)(struct relay *relay, struct json *j, FILE *out);
+	/* What there is to say of a flow in the log and the table, "SOCKS5 connect, user alice"; more for its record. On
+	 * its loop. More for the total, on loop 0: into j, or as text when j is NULL. Each may be NULL. */
+	void (*note)(const struct relay_flow *f, char out[static RELAY_NOTE]);
+	void (*describe)(const struct relay_flow *f, struct json *j);
+	void (*total)(const struct relay *relay, struct json *j, FILE *out);
 };
 
 struct relay_options {
 	const char *bind;
-	uint64_t port, threads, max_conn;
+	uint64_t port, threads, max_conn, max_conn_source;
 	bool ipv4, ipv6, json, verbose, top;
 	const char *status_path, *http; /* control socket; [ADDR:]PORT of the page */
 	uint64_t linger_ns, idle_ns, drain_ns, connect_ns, user_timeout_ns, buffer_len, interval_ns;
 	bool keepalive, nagle;
 	const char *congestion, *from;
 	uint64_t send_buffer, receive_buffer;
-	int path;                     /* enum pump_path */
+	int path; /* enum pump_path */
+	struct resolver_options names;
 	struct rules *rules;          /* who may come; or NULL: everybody. Loop 0 asks, and reads them again */
 	int dump;                     /* enum relay_dump */
 	struct impair_spec impair[2]; /* for each way */
@@ -89,12 +105,9 @@ extern const char *const relay_path_choices[];
 /* Runs until it is told to end and everything is drained, or --drain is over. The exit status. */
 int relay_run(const struct relay_tool *tool, const struct relay_options *o);
 
-/* "[ADDR:]PORT", ADDR in brackets if it is IPv6: where to listen. host becomes "" when there is none. */
-MUST_USE bool relay_parse_place(const char *text, char host[static RELAY_TARGET], uint16_t *port);
-
 /* --- a flow ------------------------------------------------------------------------------------------------------- */
 
-enum relay_state { RELAY_GREETING, RELAY_CONNECTING, RELAY_OPEN, RELAY_ENDED };
+enum relay_state { RELAY_GREETING, RELAY_CONNECTING, RELAY_OPEN, RELAY_SERVING, RELAY_PARTING, RELAY_ENDED };
 
 /* Who or what ended a flow: for the log, the table and the records. */
 enum relay_end {
@@ -111,7 +124,7 @@ enum relay_end {
 	RELAY_END_CLIENT_LEFT, /* reset or error before the server was connected */
 	RELAY_END_CONNECT,     /* no server could be reached */
 	RELAY_END_REFUSED,     /* by the tool: a greeting that was wrong, or came too late */
-	RELAY_END_DENIED,      /* by --allow and --deny; never became a flow */
+	RELAY_END_DENIED,      /* by the rules for clients, or --max-conn-source; never became a flow */
 };
 const char *relay_end_text(enum relay_end end);   /* "server reset" */
 const char *relay_end_symbol(enum relay_end end); /* "server_reset": for records */
@@ -130,7 +143,9 @@ struct relay_flow {
 	int err;               /* errno of a failed end */
 	struct net_error *why; /* of a connect that failed, or NULL */
 	const char *reason;    /* static: why it was refused; or NULL */
-	struct timer deadline; /* of the greeting */
+	struct timer deadline; /* of the greeting; of what the tool waits for; of silence while it serves; of parting */
+	void (*on_late)(struct relay_flow *f); /* relay_wait */
+	uint64_t asker;                        /* addr_source of whoever connected to us */
 	struct relay_dial *dial;
 	char *target;       /* "name:port" as the tool said it; or NULL */
 	struct addr server; /* once connected */
@@ -147,9 +162,23 @@ void relay_connect(struct relay_flow *f, const char *host, uint16_t port);
  * refused. */
 void relay_greet(struct relay_flow *f, watch_fn *fn, uint64_t limit_ns);
 struct relay_flow *relay_flow_of_watch(struct watch *w);
+/* In GREETING: where it wants to go, for the log, if that is not tried at all. */
+void relay_name_target(struct relay_flow *f, const char *host, uint16_t port);
 /* Connected: takes fd. The server first gets `own`, the relay's own words (a PROXY head), then `early`, what the client
  * sent right behind its greeting; each may be empty. */
 void relay_open(struct relay_flow *f, int fd, const void *own, size_t own_len, const void *early, size_t early_len);
+/* In GREETING: CONNECTING, but it is the tool that waits, for a server that comes by itself: until relay_open, and no
+ * longer than limit_ns; then *late is called. `target`: who is expected. False: f is gone. */
+MUST_USE bool relay_wait(struct relay_flow *f, const char *target, uint64_t limit_ns,
+			 void (*late)(struct relay_flow *f));
+/* In GREETING: the tool serves it without a pump. Its end is the client's (FIN or reset), or --idle. What the client
+ * sends is thrown away. The tool counts by relay_count. */
+void relay_serve(struct relay_flow *f, const char *target);
+void relay_count(struct relay_flow *f, enum pump_way way, uint64_t bytes_in, uint64_t bytes_out);
+/* Not open: these last words go to the client, and then a FIN; what it still sends is thrown away until its own FIN, or
+ * until RELAY_PART_NS is over. WHY: with a close at once bytes that were not read become a reset (RFC 9293 3.10.4; 2525
+ * 2.17), and a reset may overtake the words. */
+void relay_part(struct relay_flow *f, enum relay_end end, const char *reason, const void *words, size_t len);
 /* Not open: the client gets a reset. `reason` is static. */
 void relay_refuse(struct relay_flow *f, enum relay_end end, const char *reason);
 struct relay *relay_of(const struct relay_flow *f);
@@ -169,9 +198,9 @@ struct relay_row {
 	uint64_t id;
 	enum relay_state state;
 	enum relay_end end;
-	int err;
+	int err, gai;               /* errno, or an EAI_ code: of what failed */
 	struct addr client, server; /* server.len 0: not connected */
-	char target[RELAY_TARGET];
+	char target[RELAY_TARGET], note[RELAY_NOTE];
 	uint64_t age_ns;                 /* since accept; of one that has ended: until then */
 	uint64_t resolve_ns, connect_ns; /* what the name and the connect took; 0: there was none */
 	uint64_t ended_ns;               /* monotonic; 0: it lives */
@@ -191,7 +220,7 @@ struct relay_loop {
 	struct reactor *r;
 	unsigned index;
 	struct pump_shop shop;
-	struct workpool pool; /* of names */
+	struct resolver names;
 	struct relay_flow *flows;
 	struct relay_tally tally; /* of flows that have ended; but connections and live, which are of all */
 	struct relay_row recent[RELAY_RECENT]; /* those that ended last, as a ring */
@@ -222,6 +251,7 @@ struct relay {
 	int listen_fd;
 	struct addr bound;
 	struct acceptor acceptor;
+	struct sources *sources; /* with --max-conn-source; or NULL */
 	struct signals signals, reload;
 	uint64_t n_flows, n_denied;
 	bool is_draining, is_aborting, is_over;
@@ -246,11 +276,11 @@ extern const struct pump_ops relay_pump_ops;
 /* run.c; on loop 0. */
 void relay_set_impair(struct relay *relay, const struct impair_spec spec[2]); /* for all flows, now and to come */
 void relay_begin_drain(struct relay *relay);
-void relay_flow_released(struct relay *relay); /* a flow is gone */
+void relay_flow_released(struct relay_flow *f); /* it has ended, and left its loop; frees it */
 
 /* log.c. relay_log_end comes on the flow's loop, all others on loop 0. */
 void relay_log_end(struct relay_flow *f, const struct relay_row *row);
-void relay_log_denied(struct relay *relay, const struct addr *client);
+void relay_log_denied(struct relay *relay, const struct addr *client, const char *why);
 void relay_report_total(struct relay *relay, const struct relay_tally *t);
 void relay_intervals_start(struct relay *relay);                  /* -i, if it was given: a line each interval_ns */
 void relay_intervals_stop(struct relay *relay);                   /* it may not be started */
@@ -333,7 +363,8 @@ struct relay_place {
 };
 MUST_USE int relay_place_bind(struct relay_place *place, const char *path,
 			      struct net_error *e); /* the listening descriptor */
-/* If the file there is still ours. Before the descriptor is closed: until then nobody else's file has its inode number. */
+/* If the file there is still ours. Before the descriptor is closed: until then nobody else's file has its inode
+ * number. */
 void relay_place_remove(const struct relay_place *place);
 MUST_USE int relay_place_connect(const char *path, struct net_error *e);
 bool relay_place_is_allowed(int fd); /* the peer is of this user, or root */

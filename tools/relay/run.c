@@ -21,32 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_THREADS = 4, NAMES_QUEUED = 1024 };
-
 const char *const relay_path_choices[] = { "auto", "copy", "splice", NULL };
-
-bool relay_parse_place(const char *text, char host[static RELAY_TARGET], uint16_t *port)
-{
-	const char *colon = strrchr(text, ':'), *begin = text, *end = colon;
-	uint64_t number;
-	host[0] = '\0';
-	if (!units_parse_count(colon != NULL ? colon + 1 : text, &number) || number > UINT16_MAX)
-		return false;
-	*port = (uint16_t)number;
-	if (colon == NULL)
-		return true;
-	if (*begin == '[' && end[-1] == ']') {
-		begin++;
-		end--;
-	} else if (memchr(begin, ':', (size_t)(end - begin)) != NULL) {
-		return false; /* an IPv6 address without brackets: where would it end? */
-	}
-	if (end <= begin || end - begin >= RELAY_TARGET)
-		return false;
-	memcpy(host, begin, (size_t)(end - begin));
-	host[end - begin] = '\0';
-	return true;
-}
 
 /* --- loops -------------------------------------------------------------------------------------------------------- */
 
@@ -67,7 +42,7 @@ static void open_loops(struct relay *relay)
 		loop->impair[PUMP_UP] = o->impair[PUMP_UP];
 		loop->impair[PUMP_DOWN] = o->impair[PUMP_DOWN];
 		pump_shop_open(&loop->shop, loop->r, &pump);
-		workpool_start(&loop->pool, loop->r, NAME_THREADS, NAMES_QUEUED);
+		resolver_start(&loop->names, loop->r, &o->names);
 		reactor_set_user(loop->r, loop);
 	}
 }
@@ -76,7 +51,7 @@ static void stop_loop(struct reactor *r, unsigned i, void *arg)
 {
 	(void)i, (void)arg;
 	struct relay_loop *loop = reactor_user(r);
-	workpool_stop(&loop->pool);
+	resolver_stop(&loop->names);
 }
 
 static void close_loops(struct relay *relay)
@@ -85,6 +60,7 @@ static void close_loops(struct relay *relay)
 		pump_shop_close(&relay->loop[i].shop);
 	loops_free(&relay->loops);
 	free(relay->loop);
+	sources_free(relay->sources);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -118,8 +94,12 @@ static void end_if_drained(struct relay *relay)
 	close_up(relay);
 }
 
-void relay_flow_released(struct relay *relay)
+void relay_flow_released(struct relay_flow *f)
 {
+	struct relay *relay = relay_of(f);
+	if (relay->sources != NULL)
+		sources_give_back(relay->sources, f->asker);
+	free(f);
 	acceptor_release(&relay->acceptor);
 	end_if_drained(relay);
 }
@@ -205,10 +185,10 @@ static void begin_flow(struct reactor *r, unsigned i, void *arg)
 	relay_flow_begin(arg);
 }
 
-static void deny(struct relay *relay, int fd, const struct addr *client)
+static void deny(struct relay *relay, int fd, const struct addr *client, const char *why)
 {
 	relay->n_denied++;
-	relay_log_denied(relay, client);
+	relay_log_denied(relay, client, why);
 	sock_abort(fd);
 	acceptor_release(&relay->acceptor);
 }
@@ -216,8 +196,13 @@ static void deny(struct relay *relay, int fd, const struct addr *client)
 static void on_accept(struct acceptor *a, int fd, const struct addr *client)
 {
 	struct relay *relay = CONTAINER_OF(a, struct relay, acceptor);
+	uint64_t source = addr_source(client);
 	if (relay->o->rules != NULL && !rules_allow(relay->o->rules, client)) {
-		deny(relay, fd, client);
+		deny(relay, fd, client, "by the rules");
+		return;
+	}
+	if (relay->sources != NULL && !sources_take(relay->sources, source, relay->o->max_conn_source)) {
+		deny(relay, fd, client, "it has --max-conn-source connections");
 		return;
 	}
 	unsigned i = relay->loops.n > 1 ? loops_deal(&relay->loops) : 0;
@@ -226,6 +211,7 @@ static void on_accept(struct acceptor *a, int fd, const struct addr *client)
 	f->id = ++relay->n_flows;
 	f->client = *client;
 	f->client_fd = fd;
+	f->asker = source;
 	f->accepted_ns = reactor_now_ns(relay->loop[0].r);
 	if (i == 0)
 		relay_flow_begin(f);
@@ -332,6 +318,8 @@ static void serve(struct relay *relay)
 {
 	struct reactor *r = relay->loop[0].r;
 	say_ready(relay);
+	if (relay->tool->on_listen != NULL)
+		relay->tool->on_listen(relay);
 	relay_intervals_start(relay);
 	int rc = reactor_run(r);
 	assert(rc == 0); /* the descriptors are ours: waiting for them cannot fail */
@@ -351,6 +339,8 @@ static void set_up(struct relay *relay, const struct relay_options *o)
 		.keepalive = o->keepalive,
 		.user_timeout_ns = o->user_timeout_ns,
 	};
+	if (o->max_conn_source != 0)
+		relay->sources = sources_new(os_random());
 }
 
 int relay_run(const struct relay_tool *tool, const struct relay_options *o)

@@ -232,7 +232,7 @@ static uint64_t score_of(const struct relay_line *line)
 		class = of_lane > class ? of_lane : class;
 		moved += (uint64_t)line->rate_Bps[i];
 	}
-	if (class == 0 && r->state != RELAY_OPEN)
+	if (class == 0 && r->state != RELAY_OPEN && r->state != RELAY_SERVING)
 		class = 1;
 	return class << 60 | (moved >> 32 ? UINT32_MAX : moved) << 28 | (r->id & 0xfffffff);
 }

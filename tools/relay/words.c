@@ -94,6 +94,12 @@ static void say_open(struct words *w, const struct relay_row *row)
 		say_past(w, &row->lane[way], way);
 }
 
+static void say_note(struct words *w, const struct relay_row *row)
+{
+	if (row->note[0] != '\0')
+		say(w, "%s", row->note);
+}
+
 const char *relay_row_words(char out[static RELAY_WORDS], const struct relay_row *row)
 {
 	struct words w = { .text = out };
@@ -108,9 +114,15 @@ const char *relay_row_words(char out[static RELAY_WORDS], const struct relay_row
 	case RELAY_OPEN:
 		say_open(&w, row);
 		break;
+	case RELAY_SERVING: /* the note says what */
+		break;
+	case RELAY_PARTING:
+		say(&w, "%s; it has been told, and may leave", relay_end_text(row->end));
+		break;
 	case RELAY_ENDED:
 		say(&w, "%s", relay_end_text(row->end));
 		break;
 	}
+	say_note(&w, row);
 	return out;
 }

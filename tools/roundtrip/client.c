@@ -38,15 +38,21 @@ static int connect_to(struct client *c, struct net_error *e)
 	struct addr list[ADDR_MAX], peer;
 	struct sock_options options = { .nodelay = o->nodelay };
 	struct io_until until = { .deadline_ns = clk_mono_ns() + CONNECT_NS, .cancel = sig_flag() };
-	int n = addr_resolve(o->host, (uint16_t)o->port, roundtrip_family(o), list, ADDR_MAX, e);
+	struct socks_hop first = socks_first_hop(&o->socks, o->host, (uint16_t)o->port);
+	char text[ADDR_TEXT];
+	int n = addr_resolve(first.host, first.port, roundtrip_family(o), list, ADDR_MAX, e);
 	if (n < 0)
 		return -1;
 	c->fd = o->tcp ? sock_connect(list, (size_t)n, NULL, &options, &until, e)
 		       : sock_connect_udp(list, (size_t)n, NULL, e);
 	if (c->fd < 0)
 		return -1;
-	addr_text(addr_of_peer(c->fd, &peer) == 0 ? &peer : &list[0], c->peer);
-	return 0;
+	if (o->socks.version != 0)
+		socks_host_text(o->host, (uint16_t)o->port, c->peer);
+	else
+		snprintf(c->peer, sizeof(c->peer), "%s",
+			 addr_text(addr_of_peer(c->fd, &peer) == 0 ? &peer : &list[0], text));
+	return socks_ask(c->fd, &o->socks, o->host, (uint16_t)o->port, &until, e);
 }
 
 /* The six bits of RFC 2474 lie above ECN's two. */

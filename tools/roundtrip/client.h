@@ -35,7 +35,7 @@ struct question {
 struct client {
 	const struct roundtrip_options *o;
 	int fd;
-	char peer[ADDR_TEXT];
+	char peer[SOCKS_PLACE_TEXT]; /* an address, or behind a SOCKS server what the user calls it */
 	enum client_mode mode;
 	struct auth auth; /* the key; no secret */
 	uint64_t session, cookie;
@@ -92,8 +92,8 @@ void talk_last_stamps(struct client *c);
 
 /* --- client.c ---------------------------------------------------------------------------------------------------- */
 
-/* open: connects; the caller's, who closes it; NULL after having said why not; o is borrowed until then. run: BLOCKS from
- * the first question to the last answer; 0, or the errno that ended it. close: NULL is fine. */
+/* open: connects; the caller's, who closes it; NULL after having said why not; o is borrowed until then. run: BLOCKS
+ * from the first question to the last answer; 0, or the errno that ended it. close: NULL is fine. */
 struct client *roundtrip_client_open(const struct roundtrip_options *o);
 MUST_USE int roundtrip_client_run(struct client *c);
 void roundtrip_client_close(struct client *c);

@@ -66,9 +66,11 @@ struct figures roundtrip_figures(const struct measure *m)
 static void json_start(const struct report_about *a)
 {
 	struct json j;
+	char socks[SOCKS_PLACE_TEXT];
 	record_begin(&j, "start");
 	json_str(&j, "role", "client");
 	json_str(&j, "peer", a->peer);
+	json_str(&j, "socks", socks_proxy_text(&a->o->socks, socks));
 	json_str(&j, "transport", a->transport);
 	json_str(&j, "wire", a->wire);
 	json_u64(&j, "size", a->len);

@@ -67,8 +67,10 @@ void roundtrip_json_clock(struct json *j, const struct clockfit *fit)
 
 static void put_run(struct json *j, const struct report_about *a, const struct figures *f)
 {
+	char socks[SOCKS_PLACE_TEXT];
 	json_str(j, "role", "client");
 	json_str(j, "peer", a->peer);
+	json_str(j, "socks", socks_proxy_text(&a->o->socks, socks));
 	json_str(j, "transport", a->transport);
 	json_str(j, "wire", a->wire);
 	json_u64(j, "size", a->len);

@@ -148,9 +148,10 @@ struct labels {
 static void name_rtt(struct labels *l, const struct report_about *a, const struct figures *f, const struct scale *s)
 {
 	const struct hist *h = &f->m->rtt;
-	char min[UNITS_TEXT], p50[UNITS_TEXT], p99[UNITS_TEXT], max[UNITS_TEXT];
+	char min[UNITS_TEXT], p50[UNITS_TEXT], p99[UNITS_TEXT], max[UNITS_TEXT], socks[SOCKS_THROUGH_TEXT];
 
-	snprintf(l->title, LABEL_TEXT, "roundtrip to %s (%s)", a->peer, a->transport);
+	snprintf(l->title, LABEL_TEXT, "roundtrip to %s%s (%s)", a->peer, socks_through_text(&a->o->socks, socks),
+		 a->transport);
 	snprintf(l->lost, LABEL_TEXT, "seconds; %llu of %llu questions lost", (unsigned long long)f->losses.lost,
 		 (unsigned long long)f->m->sent);
 	snprintf(l->rtt, LABEL_TEXT, "RTT, %s", s->unit);

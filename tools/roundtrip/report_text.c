@@ -424,10 +424,11 @@ static void print_stages(const struct figures *f)
 
 static void print_head(const struct report_about *a, const struct figures *f)
 {
-	char elapsed[UNITS_TEXT];
+	char elapsed[UNITS_TEXT], socks[SOCKS_THROUGH_TEXT];
 
-	printf("roundtrip to %s (%s, %s): %llu question%s of %llu bytes", a->peer, a->transport, a->wire,
-	       ull(f->m->sent), f->m->sent == 1 ? "" : "s", ull(a->len));
+	printf("roundtrip to %s%s (%s, %s): %llu question%s of %llu bytes", a->peer,
+	       socks_through_text(&a->o->socks, socks), a->transport, a->wire, ull(f->m->sent),
+	       f->m->sent == 1 ? "" : "s", ull(a->len));
 	if (f->m->elapsed_ns > 0)
 		printf(" in %s", units_duration(elapsed, f->m->elapsed_ns));
 }

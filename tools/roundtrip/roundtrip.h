@@ -13,6 +13,7 @@
 #include "args.h"
 #include "hmac.h"
 #include "measure.h"
+#include "socks.h"
 #include "steer.h"
 
 #include <stdbool.h>
@@ -26,9 +27,10 @@ struct roundtrip_options {
 	bool server, naive, tcp, nodelay, ntp, clock, same_core;
 	bool ipv4, ipv6, json, verbose, busy_poll, poisson, where, steer, histogram;
 	const char *host, *bind, *key_file, *csv_file, *svg_file;
-	const char *skew, *drift; /* as typed; parsed: */
+	const char *skew, *drift, *socks_text; /* as typed; parsed: */
 	int64_t skew_ns;
 	double drift_ppm;
+	struct socks_proxy socks;
 	int wire; /* enum roundtrip_wire */
 	uint64_t port, count, time_ns, interval_ns, report_ns, timeout_ns, size, dscp, seed, udp_rate, max_conn;
 };

@@ -1,5 +1,5 @@
-/* client.c - one run, seen from the end that connects: agree with the receiver, start a thread for each connection, watch
- * them until all have ended. What comes out is a struct run full of flows; report.c makes sense of it.
+/* client.c - one run, seen from the end that connects: agree with the receiver, start a thread for each connection,
+ * watch them until all have ended. What comes out is a struct run full of flows; report.c makes sense of it.
  *
  *     run_open    connect; hello and answer where the run needs them        (or the plain session header)
  *     run_go      GO on every connection, threads; intervals and signals until the last flow has ended
@@ -72,9 +72,8 @@ struct plan client_plan(const struct options *o)
 
 static int fail_peer(struct run *r, int error, const char *op)
 {
-	char text[ADDR_TEXT];
 	errno = error;
-	return net_fail(&r->error, op, addr_text(&r->peers[0], text));
+	return net_fail(&r->error, op, r->peer);
 }
 
 static int fail_agreement(struct run *r, int error, const char *reason)
@@ -91,16 +90,30 @@ static int fail_plain_only(struct run *r)
 			      "--verify, --reverse, --bidir, --probe and --sweep need more");
 }
 
+/* The address that answered is the one for all connections of the run. */
+static void remember_peer(struct run *r, int fd)
+{
+	char text[ADDR_TEXT];
+	const struct options *o = r->o;
+	if (addr_of_peer(fd, &r->first_hop[0]) == 0)
+		r->n_first_hop = 1;
+	if (o->socks.version != 0)
+		socks_host_text(o->host, (uint16_t)o->port, r->peer);
+	else
+		snprintf(r->peer, sizeof(r->peer), "%s", addr_text(&r->first_hop[0], text));
+}
+
 static int connect_socket(struct run *r)
 {
 	struct addr from_list[ADDR_MAX];
 	const struct options *o = r->o;
+	struct socks_hop first = socks_first_hop(&o->socks, o->host, (uint16_t)o->port);
 	int family = o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
-	if (r->n_peers == 0) {
-		int n = addr_resolve(o->host, (uint16_t)o->port, family, r->peers, ADDR_MAX, &r->error);
+	if (r->n_first_hop == 0) {
+		int n = addr_resolve(first.host, first.port, family, r->first_hop, ADDR_MAX, &r->error);
 		if (n < 0)
 			return -1;
-		r->n_peers = (size_t)n;
+		r->n_first_hop = (size_t)n;
 	}
 	if (o->bind != NULL && addr_resolve(o->bind, 0, family, from_list, ADDR_MAX, &r->error) < 0)
 		return -1;
@@ -111,15 +124,18 @@ static int connect_socket(struct run *r)
 		mine.pacing_Bps = 0;
 	}
 	struct io_until until = { .deadline_ns = clk_mono_ns() + CONNECT_NS, .cancel = sig_flag() };
-	int fd = sock_connect(r->peers, r->n_peers, o->bind != NULL ? from_list : NULL, &mine, &until, &r->error);
-	/* The address that answered is the one for all connections of the run. */
-	if (fd >= 0 && addr_of_peer(fd, &r->peers[0]) == 0)
-		r->n_peers = 1;
-	if (fd >= 0 && io_tick(fd) < 0) {
-		close(fd);
-		return fail_peer(r, errno, "set timeout");
+	int fd = sock_connect(r->first_hop, r->n_first_hop, o->bind != NULL ? from_list : NULL, &mine, &until,
+			      &r->error);
+	if (fd < 0)
+		return -1;
+	remember_peer(r, fd);
+	if (socks_ask(fd, &o->socks, o->host, (uint16_t)o->port, &until, &r->error) == 0) {
+		if (io_tick(fd) == 0)
+			return fd;
+		fail_peer(r, errno, "set timeout");
 	}
-	return fd;
+	close(fd);
+	return -1;
 }
 
 enum agreement { AGREED, PLAIN_ONLY, FAILED };
@@ -383,8 +399,8 @@ void run_close(struct run *r)
 	free(r->threads);
 }
 
-/* The first thing that went wrong in a flow, as an error of the run: false if nothing did. A run that was interrupted and
- * abandoned has no error: its report says that it is not confirmed. */
+/* The first thing that went wrong in a flow, as an error of the run: false if nothing did. A run that was interrupted
+ * and abandoned has no error: its report says that it is not confirmed. */
 bool run_failed(struct run *r)
 {
 	for (size_t i = 0; i < r->n_flows && r->error.op == NULL; i++) {

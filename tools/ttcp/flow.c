@@ -4,8 +4,8 @@
  *     flow_receive  recv -> walk over blocks -> (acks) -> ... -> the sender's tally -> my tally, FIN     receive.c
  *
  * Both are plain loops. A stop is looked at between blocks only, so that the format is never broken in the middle; a
- * peer that does not move for timeout_ns, or the abandon flag, ends a blocked call (io.h). Nothing here prints. This file
- * has what both directions do: the account, errors, patience, and the tallies that change hands at the end. */
+ * peer that does not move for timeout_ns, or the abandon flag, ends a blocked call (io.h). Nothing here prints. This
+ * file has what both directions do: the account, errors, patience, and the tallies that change hands at the end. */
 #include "flow.h"
 
 #include "clock.h"

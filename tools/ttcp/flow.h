@@ -6,11 +6,11 @@
 
 #include "clock.h"
 
-/* WHY: the kernel copies each byte from our buffer into a packet, and from the packet into the receiver's buffer. Such a copy is
- * fastest when both lie alike within a page, at least within a cache line. So the buffers begin with a page, a streaming
- * sender writes whole lines, and a receiver reads to that place in a page which the byte has in its stream. Measured on
- * loopback with a queue that outgrows the cache (AMD EPYC, Linux 6.18, reno): 2.8 GB/s when the receiver always reads to the
- * beginning of its buffer, 5.7 with the place in the line, 7.7 with the place in the page. */
+/* WHY: the kernel copies each byte from our buffer into a packet, and from the packet into the receiver's buffer. Such
+ * a copy is fastest when both lie alike within a page, at least within a cache line. So the buffers begin with a page,
+ * a streaming sender writes whole lines, and a receiver reads to that place in a page which the byte has in its stream.
+ * Measured on loopback with a queue that outgrows the cache (AMD EPYC, Linux 6.18, reno): 2.8 GB/s when the receiver
+ * always reads to the beginning of its buffer, 5.7 with the place in the line, 7.7 with the place in the page. */
 enum {
 	CACHE_LINE = 64,
 	PAGE = 4096,
@@ -21,7 +21,8 @@ enum {
 #define PATTERN "0123456789ABCDEF"
 enum { PATTERN_LEN = sizeof(PATTERN) - 1 };
 
-/* The state at the beginning of the measured part: the start, or the end of the warm-up. The tally is the difference. */
+/* The state at the beginning of the measured part: the start, or the end of the warm-up. The tally is the
+ * difference. */
 struct flow_mark {
 	uint64_t at_ns;
 	uint64_t bytes, blocks, calls, short_calls, ack_wait_ns, source_wait_ns;

@@ -1,4 +1,5 @@
-/* probe.c - latency beside the bulk: a request of 64 bytes and its echo on a connection of their own, on a fixed schedule.
+/* probe.c - latency beside the bulk: a request of 64 bytes and its echo on a connection of their own, on a fixed
+ * schedule.
  *
  * Each round trip counts from the time at which its request was due, not from when it left: when an answer is late, the
  * requests that it held up are late too, and leaving that out would flatter the loaded figures ("coordinated omission",

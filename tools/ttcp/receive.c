@@ -171,9 +171,10 @@ static int look_at_stop(struct receiver *r)
 	return send_words(r, WIRE_STOP, 1);
 }
 
-/* Bulk wakes the reader for a lot or not at all (SO_RCVLOWAT): on a fast path that saves most of the wake-ups, and it is
- * what they cost that limits the receiver. A reader that waits for more than the sender will send before an ACK would
- * stall both, so the mark follows the rate (what comes in 1 ms) and is halved for good when a read had to wait long. */
+/* Bulk wakes the reader for a lot or not at all (SO_RCVLOWAT): on a fast path that saves most of the wake-ups, and it
+ * is what they cost that limits the receiver. A reader that waits for more than the sender will send before an ACK
+ * would stall both, so the mark follows the rate (what comes in 1 ms) and is halved for good when a read had to wait
+ * long. */
 static int set_low_water(struct receiver *r, uint64_t bytes)
 {
 	int value = bytes > 1 ? (int)bytes : 1;

@@ -1,6 +1,6 @@
-/* report.c - what people and programs read of a run: the intervals while it goes, the totals of both ends and the verdict
- * after it. One struct summary feeds the text and the JSON, so that they cannot disagree. Keys and meanings of the records
- * are in docs/tools/ttcp.md. */
+/* report.c - what people and programs read of a run: the intervals while it goes, the totals of both ends and the
+ * verdict after it. One struct summary feeds the text and the JSON, so that they cannot disagree. Keys and meanings of
+ * the records are in docs/tools/ttcp.md. */
 #include "ttcp.h"
 
 #include "clock.h"
@@ -202,18 +202,17 @@ size_t summarize(const struct run *r, struct summary out[static 2])
 void report_start(const struct run *r)
 {
 	const struct options *o = r->o;
-	char peer[ADDR_TEXT], length[UNITS_TEXT];
-	addr_text(&r->peers[0], peer);
+	char length[UNITS_TEXT], socks[SOCKS_THROUGH_TEXT];
 	if (r->fell_back)
-		warnf("%s speaks only the course's plain format: its side of the report is missing", peer);
+		warnf("%s speaks only the course's plain format: its side of the report is missing", r->peer);
 	if (o->csv)
 		return;
 	if (!o->json) {
-		printf("%s %s, mode %s, ",
+		printf("%s %s%s, mode %s, ",
 		       o->bidir     ? "to and from"
 		       : o->reverse ? "from"
 				    : "to",
-		       peer, mode_names[o->mode]);
+		       r->peer, socks_through_text(&o->socks, socks), mode_names[o->mode]);
 		if (o->mode == MODE_RAW)
 			printf("%s at a time", units_size(length, o->write_len));
 		else
@@ -228,7 +227,8 @@ void report_start(const struct run *r)
 	struct json j;
 	record_begin(&j, "start");
 	json_str(&j, "role", o->reverse ? "receiver" : "sender");
-	json_str(&j, "peer", peer);
+	json_str(&j, "peer", r->peer);
+	json_str(&j, "socks", socks_proxy_text(&o->socks, socks));
 	json_str(&j, "mode", mode_names[o->mode]);
 	json_bool(&j, "negotiated", r->plan.negotiated);
 	json_u64(&j, "length", o->length);
@@ -611,8 +611,10 @@ bool report_total(const struct run *r)
 	size_t n = summarize(r, sums);
 	if (r->o->json) {
 		struct json j;
+		char socks[SOCKS_PLACE_TEXT];
 		record_begin(&j, "total");
 		report_json_summary(&j, &sums[0]);
+		json_str(&j, "socks", socks_proxy_text(&r->o->socks, socks));
 		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
 		if (r->probe != NULL)
 			json_probe(&j, r->probe);

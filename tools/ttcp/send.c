@@ -1,4 +1,5 @@
-/* send.c - the sending direction of a flow: prepare some bytes, send them one system call at a time, look around after each. */
+/* send.c - the sending direction of a flow: prepare some bytes, send them one system call at a time, look around after
+ * each. */
 #include "flow.h"
 
 #include "diag.h"
@@ -45,8 +46,8 @@ static void set_means(struct tally *t, const struct path_mean *m)
  *     image   [ header | payload | header | payload | ... ]      whole blocks, at most TTCP_IO of payload
  *                        ^at                          ^end       what is prepared and not yet sent
  *
- * A block longer than TTCP_IO is prepared in several parts, and raw mode has no headers. The pattern repeats every 16 bytes,
- * so that the image serves any block; only --verify and --file fill it anew each time. */
+ * A block longer than TTCP_IO is prepared in several parts, and raw mode has no headers. The pattern repeats every 16
+ * bytes, so that the image serves any block; only --verify and --file fill it anew each time. */
 struct sender {
 	struct flow *f;
 	struct flow_counters c;
@@ -77,8 +78,8 @@ static void fill_pattern(unsigned char *p, size_t n)
 		p[i] = (unsigned char)PATTERN[i % PATTERN_LEN];
 }
 
-/* How many blocks one system call may carry: in ack mode as many as may be in flight, else what --write says. Sixteen blocks
- * of any length that is a multiple of 4 fill whole cache lines, headers and all. */
+/* How many blocks one system call may carry: in ack mode as many as may be in flight, else what --write says. Sixteen
+ * blocks of any length that is a multiple of 4 fill whole cache lines, headers and all. */
 static size_t blocks_for_a_call(const struct plan *p, size_t block)
 {
 	size_t most = (p->mode == MODE_ACK ? TTCP_IO : p->write_len) / block, lines = CACHE_LINE / HEADER_LEN;
@@ -258,7 +259,8 @@ static void drop_unneeded(struct sender *s)
 		s->end = s->at + rest;
 }
 
-/* One recv for the acks that are there; when there is none, the tick of io.h ends the wait and the next round looks again. */
+/* One recv for the acks that are there; when there is none, the tick of io.h ends the wait and the next round looks
+ * again. */
 static int take_acks(struct sender *s)
 {
 	struct flow *f = s->f;

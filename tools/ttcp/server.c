@@ -1,8 +1,8 @@
 /* server.c - the end that listens: one thread for each connection, so that any number of clients is served at once.
  *
  * The main thread accepts, prints intervals and waits for signals. A connection's thread reads who is there (within a
- * deadline), answers, moves the data with flow.c, prints its line and is gone. Whatever a peer does, it can spoil its own
- * connection only: nothing is allocated before its first bytes made sense, and never more than TTCP_IO after. */
+ * deadline), answers, moves the data with flow.c, prints its line and is gone. Whatever a peer does, it can spoil its
+ * own connection only: nothing is allocated before its first bytes made sense, and never more than TTCP_IO after. */
 #include "ttcp.h"
 
 #include "clock.h"
@@ -121,8 +121,8 @@ static bool agree(struct connection *c, uint32_t hello_len)
 	return true;
 }
 
-/* Some foreign first bytes (iperf2's, a TLS client's) pass for a plain session. The length in front of the first block, which
- * has to be the session's, gives them away. */
+/* Some foreign first bytes (iperf2's, a TLS client's) pass for a plain session. The length in front of the first block,
+ * which has to be the session's, gives them away. */
 static bool check_first_block(struct connection *c, const unsigned char first[static SESSION_LEN],
 			      const struct io_until *until)
 {
@@ -399,7 +399,8 @@ static void loop(struct server *s)
 	}
 }
 
-/* The total of everything served. With more than one session the time is from the first's beginning to the last's end. */
+/* The total of everything served. With more than one session the time is from the first's beginning to the last's
+ * end. */
 static void print_total(struct server *s)
 {
 	summary_judge(&s->total, s->total.plan.rate_Bps);

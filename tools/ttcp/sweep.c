@@ -1,7 +1,7 @@
 /* sweep.c - the same transfer at each block size and depth: the table that shows what waiting for an answer costs.
  *
- * Each cell is one short session with the same receiver. When all are measured, a straight line through the smallest and
- * the largest block at the first depth splits the time of a block into a fixed part and a part for each byte:
+ * Each cell is one short session with the same receiver. When all are measured, a straight line through the smallest
+ * and the largest block at the first depth splits the time of a block into a fixed part and a part for each byte:
  *
  *     time of a block = T0 + block / B        rate predicted = depth x block / (T0 + block / B), up to the best cell
  *
@@ -208,6 +208,7 @@ static void print_csv(const struct sweep *s)
 static void print_json(const struct sweep *s)
 {
 	struct json j;
+	char socks[SOCKS_PLACE_TEXT];
 	struct summary all = { 0 };
 	for (size_t i = 0; i < s->n_sizes * s->n_depths; i++) {
 		const struct cell *c = &s->cells[i];
@@ -231,6 +232,7 @@ static void print_json(const struct sweep *s)
 	}
 	record_begin(&j, "total");
 	report_json_summary(&j, &all);
+	json_str(&j, "socks", socks_proxy_text(&s->o->socks, socks));
 	json_bool(&j, "interrupted", sig_pending(NULL) != 0);
 	json_f64(&j, "fixed_ns", s->Bps > 0 ? s->fixed_ns : (double)NAN);
 	json_f64(&j, "bandwidth_Bps", s->Bps > 0 ? s->Bps : (double)NAN);

@@ -9,6 +9,7 @@
 #include "meter.h"
 #include "os.h"
 #include "sock.h"
+#include "socks.h"
 #include "tcpinfo.h"
 
 #include <pthread.h>
@@ -91,7 +92,8 @@ const char *wire_answer_text(enum answer a);
 void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t);
 void wire_get_tally(const unsigned char in[static TALLY_LEN], struct tally *out);
 
-/* --- flow.c, send.c, receive.c: one direction of one connection ---------------------------------------------------------------------- */
+/* --- flow.c, send.c, receive.c: one direction of one connection
+ * ---------------------------------------------------------------------- */
 
 /* Owned by whoever runs it. The thread that runs flow_send or flow_receive writes it; the atomics may be read by the
  * reporting thread at any time, the rest only after that thread has ended. */
@@ -121,7 +123,8 @@ struct flow {
 	const char *failed_op;             /* "send", "receive", ...: what error belongs to */
 };
 
-/* The flow's low water mark by the user's options: who sets the size of the buffer gets each wake-up, unless he says more. */
+/* The flow's low water mark by the user's options: who sets the size of the buffer gets each wake-up, unless he says
+ * more. */
 static inline uint64_t low_water(const struct sock_options *o)
 {
 	return o->receive_low_water != 0 ? o->receive_low_water : o->receive_buffer != 0 ? 1 : 0;
@@ -171,6 +174,8 @@ double verdict_predicted_Bps(const struct evidence *e); /* depth x block / RTT; 
 struct options {
 	bool receiver, one_off, verify, reverse, bidir, sweep, probe, json, csv, verbose, ipv4, ipv6, sendfile;
 	const char *host, *bind, *file, *svg, *sizes, *depths;
+	const char *socks_text; /* as typed; parsed: */
+	struct socks_proxy socks;
 	uint64_t port, length, blocks, bytes, time_ns, omit_ns, depth, streams, interval_ns, write_len;
 	uint64_t timeout_ns, max_length, max_clients, seed, probe_interval_ns;
 	int mode;
@@ -181,15 +186,17 @@ int server_run(const struct options *o); /* both return the exit status */
 int client_run(const struct options *o);
 int sweep_run(const struct options *o);
 
-/* --- client.c: one run of one session ------------------------------------------------------------------------------ */
+/* --- client.c: one run of one session
+ * ------------------------------------------------------------------------------ */
 
 /* The result of one run: the flows in both directions, and the probe's two histograms. */
 struct run {
 	const struct options *o;
 	struct plan plan;
-	struct addr peers[ADDR_MAX];
-	size_t n_peers;
-	struct flow *flows; /* n_flows of them, with their connections open */
+	struct addr first_hop[ADDR_MAX]; /* whom we connect with: the receiver, or a SOCKS server */
+	size_t n_first_hop;
+	char peer[SOCKS_PLACE_TEXT]; /* the receiver: its address, or behind a SOCKS server what the user calls it */
+	struct flow *flows;          /* n_flows of them, with their connections open */
 	size_t n_flows;
 	pthread_t *threads;
 	struct probe *probe; /* NULL without --probe */
@@ -205,7 +212,8 @@ void run_go(struct run *r);                                                    /
 bool run_failed(struct run *r);                                                /* then r->error says what */
 void run_close(struct run *r);
 
-/* --- probe.c: latency beside the bulk ------------------------------------------------------------------------------ */
+/* --- probe.c: latency beside the bulk
+ * ------------------------------------------------------------------------------ */
 
 struct probe {
 	int fd;

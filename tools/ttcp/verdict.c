@@ -132,8 +132,8 @@ static bool is_application(const struct evidence *e, char why[static VERDICT_TEX
 	return true;
 }
 
-/* bbr holds each packet back until its time (it paces even on loopback), and a timer for every packet costs processor time
- * besides. It is the limit where no link is: the ends are busy and the pacing rate is in sight of the rate. */
+/* bbr holds each packet back until its time (it paces even on loopback), and a timer for every packet costs processor
+ * time besides. It is the limit where no link is: the ends are busy and the pacing rate is in sight of the rate. */
 static bool is_bbr_pacing(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	char rate[UNITS_TEXT], pacing[UNITS_TEXT], cpu[64];
@@ -173,8 +173,8 @@ static bool is_receive_window(const struct evidence *e, char why[static VERDICT_
 	return true;
 }
 
-/* The kernel counts a send buffer as the limit only when everything in it has left. A buffer that is smaller than what the
- * windows allow, at ends that have time to spare, is the limit as well. */
+/* The kernel counts a send buffer as the limit only when everything in it has left. A buffer that is smaller than what
+ * the windows allow, at ends that have time to spare, is the limit as well. */
 static bool is_send_buffer(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	char buffer[UNITS_TEXT], rtt[UNITS_TEXT], most[UNITS_TEXT], cwnd[UNITS_TEXT], rate[UNITS_TEXT];
@@ -197,7 +197,8 @@ static bool is_network(const struct evidence *e, char why[static VERDICT_TEXT])
 {
 	char cwnd[UNITS_TEXT], rtt[UNITS_TEXT], allows[UNITS_TEXT], rate[UNITS_TEXT], least[UNITS_TEXT];
 	double Bps = e->rtt_ns > 0 ? (double)e->streams * (double)e->cwnd_bytes * 1e9 / (double)e->rtt_ns : 0;
-	/* A window that allows several times the rate is no limit, unless the ends idle: then packets queue on the way. */
+	/* A window that allows several times the rate is no limit, unless the ends idle: then packets queue on the
+	 * way. */
 	if (e->busy < MOST || (Bps > 3 * e->rate_Bps && busiest_end(e) >= MOST))
 		return false;
 	snprintf(

@@ -51,8 +51,8 @@ const char *wire_who_is_it(const unsigned char in[static SESSION_LEN])
 	return "iperf3";
 }
 
-/* Text and TLS can look like two numbers of a plausible size: four letters and two line ends are half a billion blocks of
- * 200 MB. Nobody means that. */
+/* Text and TLS can look like two numbers of a plausible size: four letters and two line ends are half a billion blocks
+ * of 200 MB. Nobody means that. */
 static bool is_text_or_tls(const unsigned char in[static SESSION_LEN])
 {
 	bool is_text = be32_get(in + 4) >= 1u << 24;
@@ -62,8 +62,8 @@ static bool is_text_or_tls(const unsigned char in[static SESSION_LEN])
 	       (in[0] == 0x16 && in[1] == 3 && in[5] == 1); /* handshake, version 3.x, ClientHello: RFC 8446 5.1 */
 }
 
-/* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow, HELLO_LEN
- * to HELLO_MAX. FIRST_GARBAGE: *why says who it may be. */
+/* The first eight bytes of a connection. FIRST_PLAIN: *out is the whole plan. FIRST_HELLO: *hello_len bytes follow,
+ * HELLO_LEN to HELLO_MAX. FIRST_GARBAGE: *why says who it may be. */
 enum first_bytes wire_get_session(const unsigned char in[static SESSION_LEN], uint32_t max_length, struct plan *out,
 				  uint32_t *hello_len, const char **why)
 {
