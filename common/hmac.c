@@ -153,6 +153,8 @@ void hmac_sign(const struct hmac_key *k, const void *p, size_t n, unsigned char 
 	sha256_end(&inner, digest);
 	sha256_add(&outer, digest, sizeof(digest));
 	sha256_end(&outer, out);
+	explicit_bzero(&inner, sizeof(inner)); /* the key, in effect, and the message's last bytes */
+	explicit_bzero(&outer, sizeof(outer));
 }
 
 bool hmac_equal(const void *a, const void *b, size_t n)

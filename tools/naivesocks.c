@@ -48,7 +48,7 @@ enum { DEFAULT_PORT = 1080, CLIENTS = 64 /* at a time; the others wait in the ba
 static const uint64_t REQUEST_NS = UINT64_C(10) * NS_PER_S; /* for the request to come */
 static const uint64_t CONNECT_NS = UINT64_C(10) * NS_PER_S; /* for each address */
 static const uint64_t PARTING_NS = UINT64_C(2) * NS_PER_S;  /* for a client to read what it was told */
-static const struct sock_options SOCKET = { .nodelay = true };
+static const struct sock_options socket_options = { .nodelay = true };
 
 const char *const naivesocks_mistakes[] = { "dns", "grant", "segment", NULL };
 
@@ -134,7 +134,7 @@ static void connect_next(struct client *c)
 {
 	char text[NET_ERROR_TEXT];
 	while (c->tried < c->n_list) {
-		c->fd[TARGET] = sock_connect_begin(&c->list[c->tried++], NULL, &SOCKET, &c->error);
+		c->fd[TARGET] = sock_connect_begin(&c->list[c->tried++], NULL, &socket_options, &c->error);
 		if (c->fd[TARGET] < 0)
 			continue;
 		c->stage = CONNECTION;
@@ -457,7 +457,7 @@ static int run(void)
 	struct addr bound;
 	char text[ADDR_TEXT];
 	const char *where = opt.bind != NULL ? opt.bind : opt.ipv6 ? "::1" : "127.0.0.1";
-	listen_fd = sock_serve(where, (uint16_t)opt.port, family(), &SOCKET, &bound, &e);
+	listen_fd = sock_serve(where, (uint16_t)opt.port, family(), &socket_options, &bound, &e);
 	if (listen_fd < 0) {
 		record_error(opt.json, &e);
 		return 1;

@@ -142,7 +142,7 @@ part_three() {
 	stop link-login
 	stop link-socks
 	stop link-direct
-	run "sed '/=/,\$d' link-login.txt"
+	run "sed '/ = /,\$d' link-login.txt"
 
 	serve answer 'roundtrip -s -p 0 --bind 127.0.0.1'
 	measure="roundtrip 127.0.0.1 -p $PORT --tcp -D -i 0 -n $questions --json"

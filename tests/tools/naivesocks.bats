@@ -30,9 +30,9 @@ start_socks() {
 	SOCKS=$PORT SOCKS_PID=$SERVER_PID SOCKS_OUT=$SERVER_OUT
 }
 
-# start_echo [OPTION...]: it is then at $ECHO.
+# start_echo: it is then at $ECHO.
 start_echo() {
-	start_server "$TCPLAB_BIN/echo" -s -p 0 "$@"
+	start_server "$TCPLAB_BIN/echo" -s -p 0
 	ECHO=$PORT
 }
 
@@ -184,16 +184,18 @@ is_at_rest() {
 	grep -q 'drain 0: ECONNRESET' "$target_out"
 }
 
-@test "an address of a name that does not answer is passed over" {
-	grep -qE '^::1.*\<localhost\>' /etc/hosts || skip "localhost has no IPv6 address here"
-	start_echo --bind 127.0.0.1
-	start_socks --mistake dns --fixed
-	talk "$(request 1 "$ECHO" localhost)hello"
+@test "an address of a name at which nobody listens is passed over" {
+	printf '%s both.test\n' ::1 127.0.0.1 >hosts
+	cat_start >story.sh
+	cat >>story.sh <<-'END'
+		printf "${name}hello" | "$bin/netcat-nonblocking" -w 10 127.0.0.1 "$port" >got
+		kill $socks
+		wait $socks || true
+	END
+	run -0 in_silence bash story.sh "$TCPLAB_BIN" '\\4\\1\\%o\\%o\\0\\0\\0\\1\\0both.test\\0' '' --mistake grant --fixed
+	cat socks.json
+	same reply "$(reply)" "$GRANTED"
 	same "what came back" "$(tail -c +9 got)" hello
-	stop_server
-	start_socks --mistake dns --fixed --bind 127.0.0.1 -6
-	talk "$(request 1 "$ECHO" localhost)hello"
-	same reply "$(reply)" "$REJECTED"
 }
 
 @test "as many clients as there are places, and one more: it waits until one leaves" {
@@ -232,11 +234,12 @@ in_silence() {
 	[ -e /etc/nsswitch.conf ] || : >no-nsswitch
 	"${cage[@]}" bash -euc 'ip link set lo up; mount --bind resolv.conf /etc/resolv.conf
 		[ -e no-nsswitch ] || mount --bind nsswitch.conf /etc/nsswitch.conf
+		[ ! -e hosts ] || mount --bind hosts /etc/hosts
 		"$@"' in_silence "$@" 3>&-
 }
 
-# What goes on there: one client asks for a name, and then another one for an address.
-cat_story() {
+# What stands at the beginning of all that goes on there: a resolver, an echo, the server. BIN, two requests, OPTION...
+cat_start() {
 	cat <<-'END'
 		set -eu
 		listening() {
@@ -253,7 +256,15 @@ cat_story() {
 		socks=$!
 		listening resolver.log >/dev/null
 		echo=$(listening echo.log) port=$(listening socks.log)
+		name=$(printf "$name" $((echo / 256)) $((echo % 256)))
 		literal=$(printf "$literal" $((echo / 256)) $((echo % 256)))
+	END
+}
+
+# One client asks for a name, and then another one for an address.
+cat_story() {
+	cat_start
+	cat <<-'END'
 		printf "$name" | "$bin/netcat-nonblocking" -w 10 127.0.0.1 "$port" >a.got &
 		a=$!
 		for ((i = 0; i < 500; i++)); do
@@ -277,7 +288,8 @@ cat_story() {
 # play_silence OPTION...: A_* and B_* are then what became of the two.
 play_silence() {
 	cat_story >story.sh
-	run -0 in_silence bash story.sh "$TCPLAB_BIN" "$(request 1 80 silent.test)" '\\4\\1\\%o\\%o\\177\\0\\0\\1\\0' "$@"
+	run -0 in_silence bash story.sh "$TCPLAB_BIN" \
+		'\\4\\1\\%o\\%o\\0\\0\\0\\1\\0silent.test\\0' '\\4\\1\\%o\\%o\\177\\0\\0\\1\\0' "$@"
 	same "status of the server" "${lines[-1]}" 'status 143'
 	cat socks.json
 	A_RESOLVED=$(grep silent.test socks.json | field resolved_ns connection)
@@ -330,7 +342,8 @@ play_silence() {
 }
 
 @test "a target that refuses: rejected, and an end in order, with every mistake but that one" {
-	local words name
+	local words name long
+	long=$(head -c 100000 /dev/zero | tr '\0' x)
 	nobody
 	for words in "${RIGHT[@]}" '--mistake dns' '--mistake segment'; do
 		# shellcheck disable=SC2086 # options
@@ -343,8 +356,12 @@ play_silence() {
 			same end "$PEER_END" fin
 			[[ $(of why) == *ECONNREFUSED* ]]
 		done
+		# More than it has read by then: a reset would come before the reply.
+		talk "$(request 1 "$NOBODY")$long"
+		same reply "$(reply)" "$REJECTED"
+		same end "$PEER_END" fin
 		stop_server
-		same rejected "$(of granted total)/$(of rejected total)" 0/2
+		same rejected "$(of granted total)/$(of rejected total)" 0/3
 	done
 }
 

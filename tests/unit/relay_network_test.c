@@ -145,8 +145,8 @@ static void test_wrong(void)
 	check_wrong("10.0.0.1/8", "there are bits beyond the prefix");
 	check_wrong("2001:db8::/28", "there are bits beyond the prefix");
 	check_wrong("::1/127", "there are bits beyond the prefix");
-	memset(text, '1',
-	       sizeof(text)); /* longer than any address; one of which the front would be an address; and with a prefix */
+	/* Longer than any address; one of which the front would be an address; and with a prefix. */
+	memset(text, '1', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	check_wrong(text, none);
 	memset(text, ' ', sizeof(text) - 1);

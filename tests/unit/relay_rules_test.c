@@ -135,6 +135,9 @@ static void check_refused(const char *text, const char *want)
 		fprintf(stderr, "    taken: %s\n", text);
 	CHECK_STR(why, want);
 	CHECK(allows(r, "192.0.2.1") && !allows(r, "10.0.0.1")); /* as before: nothing of it was kept */
+	rules_free(r);
+	r = rules_new();
+	add(r, false, "10.0.0.0/8");
 	CHECK(!rules_add(r, false, text, why));
 	CHECK(allows(r, "192.0.2.1") && !allows(r, "10.0.0.1"));
 	CHECK(rules_reload(r, why));

@@ -47,12 +47,18 @@ static void test_know(void)
 	CHECK(users_know(u, "bob", " a b:c # d "));
 	CHECK(users_know(u, "dave", "1")); /* the last line has no end */
 	static const char *const wrong[][2] = {
-		{ "alice", "secre" },    { "alice", "secret " },     { "alice", "Secret" },       { "alice", "" },
-		{ "alice", "secret\r" }, { "alice", "secretsecret" }, { "alice", " a b:c # d " }, { "alice", "1" },
-		{ "Alice", "secret" },   { "alic", "esecret" },      { "", "secret" },            { "", "" },
-		{ "alice:secret", "" },  { "", "alice:secret" },     { "bob: a b", "c # d " },    { "bob", "a b:c # d" },
-		{ "carol", "x" },        { "#carol", "x" },          { "dave", "1\n" },           { "alice\n", "secret" },
-		{ " alice", "secret" },  { "nobody", "secret" },     { "alice:", "secret" },      { "#", "" },
+		{ "alice", "secre" },       { "alice", "secret " },
+		{ "alice", "Secret" },      { "alice", "" },
+		{ "alice", "secret\r" },    { "alice", "secretsecret" },
+		{ "alice", " a b:c # d " }, { "alice", "1" },
+		{ "Alice", "secret" },      { "alic", "esecret" },
+		{ "", "secret" },           { "", "" },
+		{ "alice:secret", "" },     { "", "alice:secret" },
+		{ "bob: a b", "c # d " },   { "bob", "a b:c # d" },
+		{ "carol", "x" },           { "#carol", "x" },
+		{ "dave", "1\n" },          { "alice\n", "secret" },
+		{ " alice", "secret" },     { "nobody", "secret" },
+		{ "alice:", "secret" },     { "#", "" },
 	};
 	for (size_t i = 0; i < COUNT_OF(wrong); i++)
 		if (!CHECK(!users_know(u, wrong[i][0], wrong[i][1])))
@@ -120,7 +126,8 @@ static void check_refused(const char *text, size_t n, unsigned line, const char 
 
 static void test_refused(void)
 {
-	static const char form[] = "a line is USER:PASSWORD", bytes[] = "a user and a password have 1 to 255 bytes each";
+	static const char form[] = "a line is USER:PASSWORD",
+			  bytes[] = "a user and a password have 1 to 255 bytes each";
 	static const char blanks[] = "there are blanks around the user", text[] = "a line that is too long, or no text";
 	static const struct {
 		const char *text;
@@ -157,9 +164,14 @@ static void test_refused(void)
 	check_refused(line, 2 + 256, 1, bytes); /* a password of 256 */
 	check_refused(line, 512, 1, text);
 	check_refused(line, sizeof(line), 1, text);
-	memcpy(line + sizeof(line) - 9, "\nbob:ok\n", 8); /* what is behind the longest line that is kept is no line of its own */
+	/* What is behind the longest line that is kept is no line of its own. */
+	memcpy(line + sizeof(line) - 9, "\nbob:ok\n", 8);
 	check_refused(line, sizeof(line), 1, text);
 	line[512] = '\r';
+	check_refused(line, sizeof(line), 1, text);
+	line[1] = 'x';
+	line[255] = ':';
+	line[511] = '\r'; /* up to here all is well */
 	check_refused(line, sizeof(line), 1, text);
 }
 
@@ -290,6 +302,104 @@ static void test_reload_while_asked(void)
 	users_free(u);
 }
 
+/* "battery staple", so that the test itself does not have it in memory. */
+enum { MASK = 0x5a };
+static const char masked[] = { '8', ';', '.', '.', '?', '(', '#', 'z', ')', '.', ';', '*', '6', '?' };
+
+/* How often the masked text stands in [begin, end). It may be anybody's memory: a sanitizer would complain. */
+__attribute__((no_sanitize("address", "thread"))) static unsigned find_masked(const char *begin, const char *end)
+{
+	unsigned found = 0;
+	for (const char *at = begin; at + sizeof(masked) <= end; at++) {
+		size_t n = 0;
+		while (n < sizeof(masked) && at[n] == (masked[n] ^ MASK))
+			n++;
+		found += n == sizeof(masked);
+	}
+	return found;
+}
+
+/* In all memory that can be written to. Sanitizers have huge regions of their own: they are left out. */
+static unsigned find_in_memory(void)
+{
+	enum { LARGEST = 32 << 20 };
+	static char room[512]; /* what is left in the heap is not overwritten */
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[400], *rest;
+	unsigned found = 0;
+	setvbuf(maps, room, _IOFBF, sizeof(room));
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		uintptr_t begin = strtoul(line, &rest, 16), end = strtoul(rest + 1, &rest, 16);
+		if (strncmp(rest, " rw", 3) == 0 && end - begin <= LARGEST)
+			found += find_masked((const char *)begin, (const char *)end);
+	}
+	fclose(maps);
+	return found;
+}
+
+/* Far down the stack, so that what is left there is not overwritten by looking for it. */
+__attribute__((noinline)) static bool far_down(bool (*call)(struct users **u, char *password), struct users **u,
+					       char *password)
+{
+	volatile char between[65536];
+	between[0] = 0;
+	bool ok = call(u, password);
+	between[sizeof(between) - 1] = 0;
+	return ok;
+}
+
+static bool call_read(struct users **u, char *password)
+{
+	char why[USERS_WHY];
+	(void)password;
+	*u = users_read(path, NULL, why);
+	return *u != NULL;
+}
+
+static bool call_reload(struct users **u, char *password)
+{
+	char why[USERS_WHY];
+	(void)password;
+	return users_reload(*u, NULL, why);
+}
+
+static bool call_know(struct users **u, char *password)
+{
+	return users_know(*u, "alice", password);
+}
+
+/* Behind a comment, since free(3) writes to the first bytes of what it gets back. */
+static void write_secret(const char *password, const char *behind)
+{
+	static char room[1]; /* an own one, which is not cleared by the next who reads a file */
+	FILE *f = fopen(path, "w");
+	setvbuf(f, room, _IONBF, 0);
+	fprintf(f, "#%0200d\nalice:", 0);
+	fputs(password, f);
+	fprintf(f, "\n%s", behind);
+	fclose(f);
+}
+
+static void test_nothing_is_left(void)
+{
+	char password[sizeof(masked) + 1] = "";
+	struct users *u;
+	for (size_t i = 0; i < sizeof(masked); i++)
+		password[i] = (char)(masked[i] ^ MASK);
+	write_secret(password, "");
+	CHECK_INT(find_in_memory(), 1); /* our own: it can be found */
+	CHECK(far_down(call_read, &u, password));
+	CHECK_INT(find_in_memory(), 1);
+	CHECK(far_down(call_reload, &u, password));
+	CHECK(far_down(call_know, &u, password));
+	CHECK_INT(find_in_memory(), 1);
+	write_secret(password, "rubbish\n");
+	CHECK(!far_down(call_reload, &u, password));
+	CHECK_INT(find_in_memory(), 1);
+	users_free(u);
+	CHECK_INT(find_in_memory(), 1);
+}
+
 int main(void)
 {
 	snprintf(path, sizeof(path), "/tmp/socks4a_users_test.XXXXXX");
@@ -306,6 +416,7 @@ int main(void)
 	test_reload();
 	test_limit();
 	test_reload_while_asked();
+	test_nothing_is_left();
 	unlink(path);
 	return check_done();
 }

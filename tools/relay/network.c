@@ -52,15 +52,15 @@ static bool parse_prefix(const char *text, unsigned most, unsigned *out)
 
 const char *network_parse(struct network *net, const char *text)
 {
-	char address[64];
+	char address[64]; /* they have at most 45 characters: a text that is cut off here is none */
 	size_t len = strcspn(text, "/");
 	bool has_prefix = text[len] == '/';
 	*net = (struct network){ .family = AF_UNSPEC };
 	if (strcmp(text, "all") == 0)
 		return NULL;
-	snprintf(address, sizeof(address), "%.*s", (int)(len < sizeof(address) ? len : sizeof(address) - 1), text);
+	snprintf(address, sizeof(address), "%.*s", (int)len, text);
 	unsigned most = parse_address(address, &net->first), prefix = most;
-	if (most == 0 || len >= sizeof(address))
+	if (most == 0)
 		return "no address, network or \"all\"";
 	if (has_prefix && !parse_prefix(text + len + 1, most, &prefix))
 		return most == 32 ? "the prefix is a number from 0 to 32" : "the prefix is a number from 0 to 128";

@@ -58,8 +58,7 @@ struct server {
 	struct awaited awaited[STAMPS_AWAITED];
 };
 
-/* --- server.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- server.c ----------------------------------------------------------------------------------------------------- */
 
 /* Listens, and says where if it is told to. The caller's, who closes it; NULL after having said why not. o is borrowed
  * until then. run: BLOCKS, answers until a signal comes (sig.h) or a thread cannot go on; the exit status. */
@@ -67,8 +66,7 @@ struct server *roundtrip_server_open(struct roundtrip_options *o, bool says_wher
 int roundtrip_server_run(struct server *s, bool reports);
 void roundtrip_server_close(struct server *s);
 
-/* --- answer.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- answer.c ----------------------------------------------------------------------------------------------------- */
 
 /* By the server's clock, which --skew and --drift make wrong; ns since 1970. */
 int64_t server_now_ns(const struct server *s);
@@ -85,8 +83,7 @@ struct asked {
 /* Writes at most n bytes to `out` and returns how many, 0 for no answer. The lock is held. */
 size_t answer_question(struct server *s, const struct asked *how, const unsigned char *q, size_t n, unsigned char *out);
 
-/* --- tcp.c
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- tcp.c -------------------------------------------------------------------------------------------------------- */
 
 MUST_USE int roundtrip_tcp_start(struct server *s, pthread_t *out); /* 0, or an errno */
 void roundtrip_tcp_stop(struct server *s, pthread_t thread); /* ends all connections; returns when they are gone */

@@ -92,8 +92,7 @@ const char *wire_answer_text(enum answer a);
 void wire_put_tally(unsigned char out[static TALLY_LEN], const struct tally *t);
 void wire_get_tally(const unsigned char in[static TALLY_LEN], struct tally *out);
 
-/* --- flow.c, send.c, receive.c: one direction of one connection
- * ---------------------------------------------------------------------- */
+/* --- flow.c, send.c, receive.c: one direction of one connection --------------------------------------------------- */
 
 /* Owned by whoever runs it. The thread that runs flow_send or flow_receive writes it; the atomics may be read by the
  * reporting thread at any time, the rest only after that thread has ended. */
@@ -186,8 +185,7 @@ int server_run(const struct options *o); /* both return the exit status */
 int client_run(const struct options *o);
 int sweep_run(const struct options *o);
 
-/* --- client.c: one run of one session
- * ------------------------------------------------------------------------------ */
+/* --- client.c: one run of one session ----------------------------------------------------------------------------- */
 
 /* The result of one run: the flows in both directions, and the probe's two histograms. */
 struct run {
@@ -212,8 +210,7 @@ void run_go(struct run *r);                                                    /
 bool run_failed(struct run *r);                                                /* then r->error says what */
 void run_close(struct run *r);
 
-/* --- probe.c: latency beside the bulk
- * ------------------------------------------------------------------------------ */
+/* --- probe.c: latency beside the bulk ----------------------------------------------------------------------------- */
 
 struct probe {
 	int fd;
