@@ -1,11 +1,14 @@
-/* relay-floor.c - the floor for scripts/bench/relay: what a relay of one loop costs when it does nothing but move bytes.
+/* relay-floor.c - the floor for scripts/bench/relay and scripts/bench/socks: what a relay of one loop costs when it
+ * does nothing but move bytes.
  *
- *     relay-floor TARGET_PORT      listens on a free port of 127.0.0.1, connects each client with that port; until it is killed
+ *     relay-floor TARGET_PORT      a free port of 127.0.0.1; each client is connected with that port; until killed
+ *     relay-floor socks            the same, but the client says with which port: SOCKS 4 and 5, CONNECT, no login
  *
- * A lane begins by copying 64 KiB at a time, and splices through a pipe of 1 MiB from the first piece on that was full; what
- * a sink does not take waits in such a pipe. A FIN is passed on behind the last byte. Edge-triggered epoll, and no second
- * read to learn that there is nothing (epoll(7): a short read of a stream says it). Left out: errors and resets passed on,
- * limits, time-outs, counters, names, every option. */
+ * A lane begins by copying 64 KiB at a time, and splices through a pipe of 1 MiB from the first piece on that was
+ * full; what a sink does not take waits in such a pipe. A FIN is passed on behind the last byte. Edge-triggered
+ * epoll, and no second read to learn that there is nothing (epoll(7): a short read of a stream says it). Left out:
+ * errors and resets passed on, limits, time-outs, counters, names (a SOCKS client is connected with 127.0.0.1,
+ * whatever it names, in one piece), every option. */
 #include "clock.h"
 #include "diag.h"
 #include "mem.h"
@@ -16,12 +19,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
 	COPY = 64 * 1024,
+	WORDS = 512, /* of a SOCKS client */
 	PIPE = 1024 * 1024,
 	STEPS = 8, /* of a lane, then it is the next one's turn */
 	KEEP = 4,  /* idle pipes */
@@ -43,6 +48,7 @@ struct lane {
 struct flow {
 	struct flow *next; /* among those that have more to do, or are to be freed */
 	bool is_listed, is_failed;
+	bool is_greeting, has_method; /* it has not said where to yet; SOCKS 5: it knows that it needs no login */
 	struct end {
 		struct flow *flow;
 		int fd;
@@ -170,9 +176,13 @@ static void list(struct flow *f)
 	}
 }
 
+static bool greet(struct flow *f);
+
 /* What can be done now. A flow that could go on, or is over, is listed: there may be events for it in this round. */
 static void turn(struct flow *f)
 {
+	if (f->is_greeting && !greet(f))
+		return;
 	for (int i = 0; i < 2; i++) {
 		int steps = 0;
 		while (steps < STEPS && step(f, &f->lane[i]))
@@ -187,7 +197,8 @@ static void turn(struct flow *f)
 static void end_flow(struct flow *f)
 {
 	for (int i = 0; i < 2; i++) {
-		close(f->end[i].fd);
+		if (f->end[i].fd >= 0)
+			close(f->end[i].fd);
 		if (f->lane[i].pipe != NULL)
 			close_pipe(&f->lane[i]);
 	}
@@ -216,23 +227,73 @@ static void watch(void *who, int fd, uint32_t events)
 		die_errno("epoll_ctl");
 }
 
-/* On the loopback a connect is through when it returns, though it says EINPROGRESS. Elsewhere send says EAGAIN until it is, and
- * what is left waits in a pipe. */
-static void begin_flow(int client_fd, const struct addr *target)
+static void watch_end(struct end *end)
+{
+	watch(end, end->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+/* On the loopback a connect is through when it returns, though it says EINPROGRESS. Elsewhere send says EAGAIN until it
+ * is, and what is left waits in a pipe. */
+static bool reach(struct flow *f, const struct addr *target)
 {
 	struct net_error e;
-	int server_fd = sock_connect_begin(target, NULL, &(struct sock_options){ .nodelay = true }, &e);
-	if (server_fd < 0) {
-		close(client_fd);
-		return;
+	int fd = sock_connect_begin(target, NULL, &(struct sock_options){ .nodelay = true }, &e);
+	if (fd < 0)
+		return false;
+	f->end[1].fd = fd;
+	f->lane[0] = (struct lane){ .from = f->end[0].fd, .to = fd };
+	f->lane[1] = (struct lane){ .from = fd, .to = f->end[0].fd };
+	watch_end(&f->end[1]);
+	return true;
+}
+
+/* Whether it said where to, and the answer: RFC 1928 4; SOCKS 4 has the port in front. */
+static bool take_request(struct flow *f, const unsigned char *said, size_t n)
+{
+	static const unsigned char reply[10] = { 5, 0, 0, 1 }, reply4[8] = { 0, 0x5a };
+	bool is_4 = said[0] == 4;
+	const unsigned char *port = is_4 ? said + 2 : said + n - 2;
+	struct addr to = { .len = sizeof(to.u.in4) };
+	to.u.in4.sin_family = AF_INET;
+	to.u.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memcpy(&to.u.in4.sin_port, port, 2);
+	f->is_greeting = false;
+	if (!reach(f, &to))
+		return false;
+	size_t len = is_4 ? sizeof(reply4) : sizeof(reply);
+	return send(f->end[0].fd, is_4 ? reply4 : reply, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+/* Whether it is connected now. WHY a loop: the client often says its next words before we would have been told. */
+static bool greet(struct flow *f)
+{
+	unsigned char said[WORDS];
+	ssize_t n;
+	while ((n = recv(f->end[0].fd, said, sizeof(said), 0)) > 2) {
+		if (said[0] == 4 || f->has_method) {
+			f->is_failed = !take_request(f, said, (size_t)n);
+			break;
+		}
+		f->has_method = send(f->end[0].fd, "\5", 2, MSG_NOSIGNAL) == 2;
 	}
+	if ((n >= 0 && n <= 2) || (n < 0 && errno != EAGAIN))
+		f->is_failed = true;
+	if (f->is_failed)
+		list(f);
+	return !f->is_greeting && !f->is_failed;
+}
+
+/* target NULL: it is the client who says. */
+static void begin_flow(int client_fd, const struct addr *target)
+{
 	struct flow *f = xcalloc(1, sizeof(*f));
 	f->end[0] = (struct end){ f, client_fd };
-	f->end[1] = (struct end){ f, server_fd };
-	f->lane[0] = (struct lane){ .from = client_fd, .to = server_fd };
-	f->lane[1] = (struct lane){ .from = server_fd, .to = client_fd };
-	for (int i = 0; i < 2; i++)
-		watch(&f->end[i], f->end[i].fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	f->end[1] = (struct end){ f, -1 };
+	watch_end(&f->end[0]);
+	f->is_greeting = target == NULL;
+	f->is_failed = target != NULL && !reach(f, target);
+	if (f->is_failed)
+		list(f);
 }
 
 static void accept_all(int listen_fd, const struct addr *target)
@@ -268,12 +329,13 @@ int main(int argc, char **argv)
 {
 	diag_tool = "relay-floor";
 	if (argc != 2)
-		die("usage: relay-floor TARGET_PORT");
+		die("usage: relay-floor TARGET_PORT|socks");
 	struct net_error e;
 	struct addr bound, target;
 	char text[NET_ERROR_TEXT], where[ADDR_TEXT];
+	bool is_socks = strcmp(argv[1], "socks") == 0;
 	int fd = sock_serve("127.0.0.1", 0, AF_INET, &(struct sock_options){ .nodelay = true }, &bound, &e);
-	if (fd < 0 || addr_resolve("127.0.0.1", (uint16_t)atoi(argv[1]), AF_INET, &target, 1, &e) < 0)
+	if (fd < 0 || addr_resolve("127.0.0.1", (uint16_t)(is_socks ? 0 : atoi(argv[1])), AF_INET, &target, 1, &e) < 0)
 		die("%s", net_error_text(&e, text));
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || (epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		die_errno("epoll_create1");
@@ -282,5 +344,5 @@ int main(int argc, char **argv)
 	copied = xmalloc_pages(COPY);
 	watch(NULL, fd, EPOLLIN);
 	warnf("listening on %s", addr_text(&bound, where));
-	run(fd, &target);
+	run(fd, is_socks ? NULL : &target);
 }
