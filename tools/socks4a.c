@@ -1,11 +1,10 @@
 /* socks4a - a SOCKS server (versions 4, 4a and 5) that says what is so, and never lets one client wait for another.
  *
- * Try: socks4a -v and curl --socks5-hostname localhost:1080 http://example.net/
- *            socks4a --top --deny 10.0.0.0/8 --deny :25             no mail, nobody in the inner network, and a live table
- *            ttcp -t host --socks localhost:1080                    what a proxy costs, beside the same without it
- * Look for: "granted" comes after the connection stands, and its opposite says why it does not; a name that nobody
- * resolves
- *            delays its own client only.
+ * Try:       socks4a -v                                      and curl --socks5-hostname localhost http://example.net/
+ *            socks4a --top --deny 10.0.0.0/8 --deny :25      no mail, nobody in the inner network, and a live table
+ *            ttcp -t HOST --socks localhost                  what a proxy costs, beside the same without it
+ * Look for:  "granted" comes after the connection stands, and its opposite says why it does not; a name that nobody
+ *            answers for delays its own client only.
  * Labs:      52-socks.
  *
  *	client --- greeting, [password], request ---> where to? -----> connect -----> reply, and a pump both ways
@@ -155,8 +154,8 @@ static void on_connected(struct relay_flow *relay, int fd, const struct net_erro
 	struct socks_flow *f = socks_flow_of(relay);
 	struct addr bound;
 	if (fd < 0) {
-		bool is_rule = e->sys == EACCES;
-		socks_reject(f, is_rule ? RELAY_END_REFUSED : RELAY_END_CONNECT, socks_reply_of(e), NULL);
+		bool is_denied = e->sys == EACCES;
+		socks_reject(f, is_denied ? RELAY_END_REFUSED : RELAY_END_CONNECT, socks_reply_of(e), NULL);
 		return;
 	}
 	if (addr_of_socket(fd, &bound) < 0 || !socks_grant(f, &bound)) {
