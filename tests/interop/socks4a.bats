@@ -182,15 +182,20 @@ reply 7 ANY
 drain 0: EOF
 method 0
 reply 8 ANY
+drain 0: EOF
+put 300000: ok
+method 0
+reply 5 ANY
 drain 0: EOF' \
 		"greet+connect:$deaf" method reply drain new "greet+connect:localhost:$(port_of "$deaf")+text:early" method reply drain \
 		new "connect4:$deaf" reply drain new "connect4:localhost:$(port_of "$deaf")" reply drain \
 		new "greet+connect:$TARGET" method reply drain new greet+connect:127.0.0.7:80 method reply drain \
-		new greet+hex:05090001000000000050 method reply drain new greet+hex:05010002000000000050 method reply drain
-	wait_until ended 8
+		new greet+hex:05090001000000000050 method reply drain new greet+hex:05010002000000000050 method reply drain \
+		new "greet+connect:$deaf" put:300000 method reply eof drain # what it still says is thrown away, and no reason for a reset
+	wait_until ended 9
 	same "replies" "$(grep -o '"reply":"[a-z_]*"' "$RELAY_OUT" | sort -u | wc -l)" 5
 	end_relay
-	same "granted, rejected" "$(field granted <"$RELAY_OUT") $(field rejected <"$RELAY_OUT")" '0 8'
+	same "granted, rejected" "$(field granted <"$RELAY_OUT") $(field rejected <"$RELAY_OUT")" '0 9'
 }
 
 @test "a network that is not reached, a host that is not, a name that is not: 3, 4, 4" {
@@ -477,7 +482,8 @@ drain 0: EOF' \
 	wait_server "$ASKER"
 	end_relay
 	same "the client's view" "$(tail -n 1 "$ASKER_SAW")" 'drain 500000: EOF'
-	rm -f open go
+	rm open
+	serve --each send:hello drain
 	proxy --drain 200ms
 	asker "greet+connect:$TARGET" method reply get:5 @half new greet method @bind new greet+bind:0.0.0.0:0 method reply \
 		@udp new greet+udp:0.0.0.0:0 method reply touch:open drain @bind drain @half drain @main drain

@@ -160,13 +160,16 @@ says() {
 	serve --each send:hello drain
 	proxy --status r.sock --http 0
 	asker greet+bind:0.0.0.0:0 method reply @half new greet method @open new "greet+connect:$TARGET" method reply get:5 \
-		touch:open await:leave rst @half rst @main rst
+		@evil new "hex:0401$(printf %04x "${TARGET##*:}")7f0000011b5b33316d0d0a646174613a203c623e00" reply get:5 \
+		touch:open await:leave rst @open rst @half rst @main rst
 	wait_until test -e open
 	run -0 "$socks4a" stat r.sock
 	echo "$output"
 	[[ $output == *"SOCKS5 connect"* && $output == *"SOCKS5 bind"* ]]
+	# who calls himself an escape sequence does not get one into a terminal
+	[[ $output == *'SOCKS4 connect, user '* && $output != *$'\e'* && $output != *$'\r'* ]]
 	run -0 "$socks4a" stat r.sock --json
-	same live "$(ours live status)" 3
+	same live "$(ours live status)" 4
 	run -0 "$socks4a" set r.sock down delay=10ms
 	run -0 "$socks4a" stat r.sock
 	[[ $output == *"delay=10ms"* ]]
@@ -177,6 +180,7 @@ says() {
 	touch leave
 	wait_server "$RELAY"
 	same status "$SERVER_STATUS" 0
+	run ! grep -q $'\e' "$RELAY_LOG"
 }
 
 @test "impairments and --dump work on what goes through, not on the dialogue" {

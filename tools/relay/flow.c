@@ -492,6 +492,14 @@ static void fill_lane(const struct relay_flow *f, enum pump_way way, uint64_t no
 	};
 }
 
+/* WHY here: a note may have a client's own words in it, and goes to terminals, pages and event streams. */
+static void make_plain(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 void relay_flow_row(struct relay_flow *f, uint64_t now_ns, bool with_rtt, struct relay_row *out)
 {
 	uint64_t until_ns = f->state == RELAY_ENDED ? f->ended_ns : now_ns;
@@ -515,6 +523,7 @@ void relay_flow_row(struct relay_flow *f, uint64_t now_ns, bool with_rtt, struct
 	snprintf(out->target, sizeof(out->target), "%s", f->target != NULL ? f->target : "");
 	if (relay_of(f)->tool->note != NULL)
 		relay_of(f)->tool->note(f, out->note);
+	make_plain(out->note);
 	for (int way = PUMP_UP; way <= PUMP_DOWN; way++) {
 		struct tcpinfo info;
 		fill_lane(f, (enum pump_way)way, now_ns, &out->lane[way]);

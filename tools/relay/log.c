@@ -2,7 +2,7 @@
  *
  * Results are on standard output: the records of --json, the interval lines, the total. The log of -v is for the one who runs
  * the relay, and on standard error. A line is one write, so lines of several loops do not mix (diag.h, json.h). */
-#include "table.h"
+#include "relay.h"
 
 #include "clock.h"
 #include "diag.h"
@@ -182,10 +182,8 @@ static void print_ends(FILE *out, const struct relay_row *row)
 		fprintf(out, " > %s", row->target);
 	if (row->server.len > 0 && strcmp(row->target, addr_text(&row->server, server)) != 0)
 		fprintf(out, " (%s)", server);
-	if (row->note[0] != '\0') {
-		fprintf(out, ", ");
-		relay_put_plain(out, row->note);
-	}
+	if (row->note[0] != '\0')
+		fprintf(out, ", %s", row->note);
 }
 
 static void print_end_of(struct relay_flow *f, const struct relay_row *row)

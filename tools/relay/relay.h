@@ -76,8 +76,9 @@ struct relay_tool {
 	/* More for `stat` and the page, on loop 0: a line for each upstream; into j, or as text when j is NULL. Or
 	 * NULL. */
 	void (*report)(struct relay *relay, struct json *j, FILE *out);
-	/* What there is to say of a flow in the log and the table, "SOCKS5 connect, user alice"; more for its record. On
-	 * its loop. More for the total, on loop 0: into j, or as text when j is NULL. Each may be NULL. */
+	/* What there is to say of a flow in the log and the table, "SOCKS5 connect, user alice" (what is not plain
+	 * ASCII becomes a question mark); more for its record. On its loop. More for the total, on loop 0: into j, or
+	 * as text when j is NULL. Each may be NULL. */
 	void (*note)(const struct relay_flow *f, char out[static RELAY_NOTE]);
 	void (*describe)(const struct relay_flow *f, struct json *j);
 	void (*total)(const struct relay *relay, struct json *j, FILE *out);

@@ -18,7 +18,7 @@
  * LIMIT: the bad link of --up and --down is for streams, and so is --dump; linkem is a bad link for datagrams.
  *
  * Datagrams come and go in batches (recvmmsg(2), sendmmsg(2)). The room for a batch belongs to the loop, and is there
- * only as long as it has an association: to an idle one belong two or three sockets and a few hundred bytes. */
+ * only as long as it has an association: to an idle one belong two or three sockets and less than a KiB. */
 #include "socks4a.h"
 
 #include "loops.h"
@@ -194,7 +194,7 @@ static bool is_ours(const struct associate *a, const struct addr *to)
 
 static bool may_send(const struct associate *a, const char *name, const struct addr *to)
 {
-	return place_why_not(to) == NULL && socks_may_go(name, to) && !is_ours(a, to);
+	return place_takes_datagrams(to) && socks_may_go(name, to) && !is_ours(a, to);
 }
 
 static void befriend(struct associate *a, const struct addr *host)

@@ -73,11 +73,9 @@ static bool is_group(const struct addr *to)
 	return IN_MULTICAST(ip) || ip == INADDR_BROADCAST;
 }
 
-const char *place_why_not(const struct addr *to)
+bool place_takes_datagrams(const struct addr *to)
 {
-	if (addr_port(to) == 0)
-		return "port 0 is nobody's";
-	return is_group(to) ? "the address of a group" : NULL;
+	return addr_port(to) != 0 && !is_group(to);
 }
 
 unsigned char *place_put_head(unsigned char *payload, const struct addr *from)

@@ -30,10 +30,10 @@ struct addr place_source(const struct addr *peer, const struct socks_place *plac
 
 bool place_is_source(const struct addr *source, const struct addr *from); /* is it the client's? */
 
-/* Why no datagram goes there, whatever the rules say; NULL: it may. Port 0 is nobody's (RFC 768). Many would answer
- * what goes to a group (multicast, broadcast): the server would multiply what its clients send (CERT CA-1998-01). A
- * network's own broadcast address looks like any other one; the kernel refuses it (EACCES, ip(7)). */
-const char *place_why_not(const struct addr *to);
+/* May a datagram go there, whatever the rules say? Port 0 is nobody's (RFC 768). Many would answer what goes to a group
+ * (multicast, broadcast): the server would multiply what its clients send (CERT CA-1998-01). A network's own broadcast
+ * address looks like any other one; the kernel refuses it (EACCES, ip(7)). */
+bool place_takes_datagrams(const struct addr *to);
 
 enum { PLACE_HEAD = 4 + 16 + 2 /* the longest head that we put: with an IPv6 address */ };
 
