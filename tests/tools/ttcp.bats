@@ -908,6 +908,9 @@ fails() {
 	same object "$(ours object error)" "127.0.0.1:$DEAF"
 	start_server "$TCPLAB_BIN/echo" -s -p 0
 	fails EPROTO -t localhost -p 1 --socks "127.0.0.1:$PORT"
+	start_server "$TCPLAB_BIN/naivesocks" --mistake grant 0
+	fails EPROTONOSUPPORT -t 127.0.0.1 -p "$DEAF" --socks "socks4://127.0.0.1:$PORT" --mode stream
+	[[ $(ours message error) == *"or the SOCKS server granted a connection that it did not have"* ]]
 }
 
 @test "between two network namespaces, IPv4 and IPv6" {

@@ -12,10 +12,10 @@
 #include "args.h"
 #include "relay.h"
 
-#define RELAY_DEFAULTS                                                                                                 \
-	{                                                                                                              \
-		.threads = 1, .linger_ns = 30 * (uint64_t)NS_PER_S, .drain_ns = 10 * (uint64_t)NS_PER_S,               \
-		.connect_ns = 10 * (uint64_t)NS_PER_S,                                                                 \
+#define RELAY_DEFAULTS                                                                                   \
+	{                                                                                                \
+		.threads = 1, .linger_ns = 30 * (uint64_t)NS_PER_S, .drain_ns = 10 * (uint64_t)NS_PER_S, \
+		.connect_ns = 10 * (uint64_t)NS_PER_S,                                                   \
 	}
 
 /* Options that take several steps to understand. */

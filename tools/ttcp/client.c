@@ -85,6 +85,11 @@ static int fail_agreement(struct run *r, int error, const char *reason)
 
 static int fail_plain_only(struct run *r)
 {
+	/* A SOCKS server that grants before it has connected has no other way to say that it could not. */
+	if (r->o->socks.version != 0)
+		return fail_agreement(r, EPROTONOSUPPORT,
+				      "the connection ended instead of an answer: it speaks only the course's plain "
+				      "format, or the SOCKS server granted a connection that it did not have");
 	return fail_agreement(r, EPROTONOSUPPORT,
 			      "it speaks only the course's plain format, and --mode stream, --time, --omit, "
 			      "--verify, --reverse, --bidir, --probe and --sweep need more");
