@@ -106,7 +106,7 @@ pairs_hold() {
 	run -0 here "$tcplab" measure a=10.9.1.1 alias --time 0.1 --json
 	[[ ${lines[1]} == *'"from":"a","to":"alias","address":"10.9.2.1"'* ]]
 	[[ ${lines[2]} == *'"from":"alias","to":"a","address":"10.9.1.1"'* ]]
-	run -1 --separate-stderr here "$tcplab" measure a b=10.9.2.77 --time 0.1
+	run -1 --separate-stderr here "$tcplab" measure a b=192.0.2.1 --time 0.1
 	[[ $stderr == *'measure: from a to b: '* ]]
 }
 

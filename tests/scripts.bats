@@ -70,6 +70,26 @@ says_to_install() {
 	[[ $output == *"absent (needs a peer)"* ]]
 }
 
+@test "test --all: builds are made beside the bats files, and the unit tests of one that fails do not run" {
+	assume_installed
+	# Whichever of the two begins waits for the other one.
+	# shellcheck disable=SC2016 # for make and its shell
+	printf 'all unit static lint:\n\t@[ "$(MODE)" != tsan ]\n\t@[ "$(MODE)" != asan ] || { touch build; %s; }\n' \
+		'for i in $$(seq 1500); do [ ! -e test ] || exit 0; sleep 0.02; done; echo alone; exit 1' >"$tree/Makefile"
+	meet test build 1500
+	touch "$tree/tests/unit/x_test.c"
+	local build
+	for build in release release-clang release-musl-gcc asan tsan; do
+		mkdir -p "$tree/build/$build/unit"
+		cp /bin/true "$tree/build/$build/unit/x_test"
+	done
+	run -1 "$tree/scripts/test" --all
+	[ "${lines[-1]}" = "11 passed, 1 failed" ] # as above, without tsan and the skipped one
+	[[ $output == *'ok unit x (asan, gcc)'* ]]
+	[[ $output == *$'\nnot ok build tsan:gcc\n'* ]]
+	[[ $output != *'unit x (tsan, gcc)'* ]]
+}
+
 @test "test: a build that fails, a bats file that does not parse, and no test at all are failures" {
 	assume_installed
 	run -1 "$tree/scripts/test"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# socks4a, what few servers have: BIND, a connection to the client, and UDP ASSOCIATE, its datagrams. CONNECT is in socks4a.bats.
+# socks4a, what few servers have: BIND, a connection to the client, and UDP ASSOCIATE, its datagrams. CONNECT is in
+# socks4a.bats.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
 # shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# socks4a in bad company: requests that are cut off or changed, clients that leave at every step, that drip, that do not read; no
-# descriptors; a soak of everything at once. Each promise by itself, with other people's programs, is in tests/interop/socks4a.bats.
+# socks4a in bad company: requests that are cut off or changed, clients that leave at every step, that drip, that do not
+# read; no descriptors; a soak of everything at once. Each promise by itself, with other people's programs, is in
+# tests/interop/socks4a.bats.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
 # shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant
@@ -66,7 +67,7 @@ hostile() {
 
 @test "noise, and requests that are garbled in several places" {
 	alone --threads 2
-	hostile fuzz 1 1500
+	hostile fuzz 1 800
 	end_relay
 }
 
@@ -74,7 +75,7 @@ hostile() {
 
 @test "clients that reset or leave at every step, many at a time: nothing is left" {
 	alone --threads 2 --max-conn-source 300 # they are let go, and not only for the kernel
-	hostile leave 15
+	hostile leave 10
 	end_relay
 }
 
@@ -113,7 +114,7 @@ hostile() {
 	same "the client's view" "$(tail -n 1 "$ASKER_SAW")" 'drain 0: ECONNRESET'
 }
 
-# --- peers that do not move -----------------------------------------------------------------------------------------------
+# --- peers that do not move -------------------------------------------------------------------------------------------
 
 @test "a target that is stopped, and one that says much before it is asked" {
 	serve --each put:3000000 get:1000 close
@@ -144,7 +145,7 @@ hostile() {
 	end_relay
 }
 
-# --- not enough of something ------------------------------------------------------------------------------------------------
+# --- not enough of something ------------------------------------------------------------------------------------------
 
 # shellcheck disable=SC2016 # for the inner shell
 limited() {
@@ -200,8 +201,9 @@ cpu_ticks() {
 soak() {
 	local options=(--seconds 6 --socks)
 	nm "$socks4a" 2>/dev/null | grep -qE '__asan_init|__tsan_init' && options+=(--no-memory --flows 30)
-	run -0 "${SOAK[@]}" "${options[@]}" -- "$socks4a" "$@" 0
+	run "${SOAK[@]}" "${options[@]}" -- "$socks4a" "$@" 0
 	echo "$output"
+	same "status of the soak" "$status" 0
 }
 
 @test "soak: versions 4, 4a and 5, in pieces, with early data; resets, stalls, half-closes, SIGSTOPs" {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# socks4a: the command line, what is written of each connection and in the end, orders to a running one. What it does for clients
-# belongs to tests/interop and tests/robust.
+# socks4a: the command line, what is written of each connection and in the end, orders to a running one. What it does for
+# clients belongs to tests/interop and tests/robust.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
 # shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant

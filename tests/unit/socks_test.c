@@ -256,11 +256,17 @@ static bool hear_line(int fd, const struct line *l)
 	return io_read_full(fd, bytes, l->n, &until) == 1 && memcmp(bytes, l->bytes, l->n) == 0;
 }
 
+/* A client that has heard enough may have gone meanwhile. */
+static bool has_gone(void)
+{
+	return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN;
+}
+
 static bool say_line(int fd, const struct line *l, size_t each)
 {
 	for (size_t at = 0; at < l->n; at += each)
 		if (send(fd, l->bytes + at, each, MSG_NOSIGNAL) < 0)
-			return false;
+			return has_gone();
 	return true;
 }
 
@@ -273,7 +279,7 @@ static bool perform(struct server *s, int fd)
 		if (l->act == RESET)
 			return false;
 		if (l->act == HEAR  ? !hear_line(fd, l)
-		    : l->act == FIN ? shutdown(fd, SHUT_WR) < 0
+		    : l->act == FIN ? shutdown(fd, SHUT_WR) < 0 && !has_gone()
 				    : !say_line(fd, l, l->act == SAY ? l->n : 1))
 			s->went_wrong = true;
 	}
