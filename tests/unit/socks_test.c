@@ -8,6 +8,7 @@
 #include "peers.h"
 #include "sock.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
