@@ -65,8 +65,7 @@ static inline struct socks_hop socks_first_hop(const struct socks_proxy *proxy, 
  * byte more than the server's answers is read. Gives fd a tick (io_tick). BLOCKS, until the deadline at most. 0; or
  * -1 with *e, and fd is of no use any more, which is the caller's to close: what the server refuses has the errno
  * that its reply stands for (ECONNREFUSED, EHOSTUNREACH, EACCES ...), and net_error.reason says that it was the
- * server that said so. EPROTO: it is no SOCKS server. Without a proxy: 0,
- * and nothing happens. */
+ * server that said so. EPROTO: it is no SOCKS server. Without a proxy: 0, and nothing happens. */
 MUST_USE int socks_ask(int fd, const struct socks_proxy *proxy, const char *host, uint16_t port,
 		       const struct io_until *until, struct net_error *e);
 

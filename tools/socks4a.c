@@ -330,8 +330,8 @@ static bool on_words(struct watch *w, unsigned events)
 	return true;
 }
 
-/* WHY read before anything is waited for: a client speaks first, and its request is often here when accept(2) returns.
- * */
+/* WHY read before anything is waited for: a client speaks first, and its words are often here when accept(2)
+ * returns. */
 static void on_client(struct relay_flow *relay)
 {
 	struct socks_flow *f = socks_flow_of(relay);

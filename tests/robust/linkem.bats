@@ -572,8 +572,8 @@ malformed() {
 	for kind in tun veth; do
 		as_nobody ./linkem --device $kind --background --while "$TEST_PID" --router --rtt 2ms --loss 1% 2>log 3>&-
 		as_nobody ./linkem set loss=0
-		as_nobody ./linkem exec b ./ttcp -r -p 5001 >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/ttcp.log" 3>&- &
-		wait_until grep -q 'listening on' "$BATS_TEST_TMPDIR/ttcp.log"
+		as_nobody ./linkem exec b ./ttcp -r -p 5001 >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/ttcp-$kind.log" 3>&- &
+		wait_until grep -q 'listening on' "$BATS_TEST_TMPDIR/ttcp-$kind.log"
 		as_nobody ./linkem exec a ./ttcp -t b -p 5001 -l 10000 -n 10 >/dev/null
 		as_nobody ./linkem exec a sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_ecn'
 		as_nobody ./linkem exec a ./linkem exec b true

@@ -677,7 +677,9 @@ four_lines() {
 	up
 	local signal status
 	for signal in TERM HUP USR1; do # SIGINT is ignored in a background job
-		"$linkem" exec a bash -c "trap 'exit 9' $signal; echo >ready; while :; do sleep 0.05; done" 3>&- &
+		# What is ignored when a shell starts it cannot trap (nohup).
+		"$linkem" exec a env --default-signal="$signal" \
+			bash -c "trap 'exit 9' $signal; echo >ready; while :; do sleep 0.05; done" 3>&- &
 		wait_until test -e ready
 		rm ready
 		kill -s $signal $!

@@ -89,8 +89,8 @@ struct nc {
 	bool is_tcp;
 	bool is_listener; /* -l */
 	struct addr local;
-	struct addr
-		peer; /* of a datagram listener whoever wrote last, then it is under the lock; or the SOCKS server */
+	/* Of a datagram listener whoever wrote last, then it is under the lock; or the SOCKS server. */
+	struct addr peer;
 	uint64_t start_ns;
 	struct nc_pace read_pace, write_pace;
 

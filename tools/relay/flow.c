@@ -147,8 +147,7 @@ void relay_flow_abort(struct relay_flow *f)
 		end_early(f, f->state == RELAY_PARTING ? f->end : RELAY_END_DRAINED, 0);
 }
 
-/* --- before it is open: only the client's errors matter ------------------------------------------------------------
- * */
+/* --- before it is open: only the client's errors matter ----------------------------------------------------------- */
 
 static bool on_client_error(struct watch *w, unsigned events)
 {
@@ -469,8 +468,7 @@ void relay_flow_impair(struct relay_flow *f, const struct impair_spec spec[2])
 	pump_ask(&f->pump);
 }
 
-/* --- what is known of it -------------------------------------------------------------------------------------------
- * */
+/* --- what is known of it ------------------------------------------------------------------------------------------ */
 
 static void fill_lane(const struct relay_flow *f, enum pump_way way, uint64_t now_ns, struct relay_lane_row *out)
 {
