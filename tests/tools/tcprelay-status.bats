@@ -411,6 +411,20 @@ screen_is_restored() {
 	jq -e '.restored and (.text | startswith("\u001b[?1049h") and endswith("\u001b[?25h\u001b[?1049l"))' <<<"$output"
 }
 
+@test "--top: when its terminal goes, so does the relay, wherever its log is written" {
+	run -0 timeout 20 python3 -c '
+import os, pty, sys
+reads, writes = os.pipe()
+pid, master = pty.fork()
+if pid == 0:
+    os.dup2(writes, 2)
+    os.execv(sys.argv[1], [sys.argv[1], "--top", "0", "127.0.0.1:9"])
+os.read(master, 1)  # the screen was entered
+os.close(master)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$relay"
+	same 'status: nobody got the total' "$output" 1
+}
+
 @test "top in a terminal: q ends it, and the terminal is as before" {
 	start_relay
 	open_flow

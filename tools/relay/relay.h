@@ -257,7 +257,7 @@ struct relay {
 	uint64_t n_flows, n_denied;
 	bool is_draining, is_aborting, is_over;
 	bool is_drained; /* of its own accord: no flow had to be ended */
-	bool has_terminal;
+	int terminal_fd; /* by which we talk to somebody; -1: by none */
 	struct timer drain;
 	struct relay_ask *asks;    /* for the next census */
 	struct relay_count *count; /* the census under way, or NULL */

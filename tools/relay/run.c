@@ -168,7 +168,7 @@ static void on_reload(struct signals *s, int number)
 {
 	(void)number;
 	struct relay *relay = CONTAINER_OF(s, struct relay, reload);
-	if (relay->has_terminal && !isatty(STDERR_FILENO)) {
+	if (relay->terminal_fd >= 0 && !isatty(relay->terminal_fd)) {
 		relay_begin_drain(relay);
 		return;
 	}
@@ -270,7 +270,7 @@ static int listen_for_clients(struct relay *relay, struct net_error *e)
 static int open_signals(struct relay *relay, struct net_error *e)
 {
 	struct reactor *r = relay->loop[0].r;
-	relay->has_terminal = isatty(STDERR_FILENO);
+	relay->terminal_fd = isatty(STDERR_FILENO) ? STDERR_FILENO : isatty(STDOUT_FILENO) ? STDOUT_FILENO : -1;
 	if (signals_start(&relay->signals, r, on_signal) == 0 &&
 	    signals_start_reload(&relay->reload, r, on_reload) == 0)
 		return 0;
