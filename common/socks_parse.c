@@ -24,22 +24,6 @@ static size_t is_flawed(struct flaw *f, enum socks_reply refusal, const char *wh
 	return 0;
 }
 
-const char *socks_reply_text(enum socks_reply reply)
-{
-	static const char *const texts[] = {
-		[SOCKS_OK] = "granted",
-		[SOCKS_FAILED] = "general failure",
-		[SOCKS_NOT_ALLOWED] = "not allowed by its rules",
-		[SOCKS_NET_UNREACHABLE] = "network unreachable",
-		[SOCKS_HOST_UNREACHABLE] = "host unreachable",
-		[SOCKS_REFUSED] = "connection refused",
-		[SOCKS_TTL_EXPIRED] = "TTL expired",
-		[SOCKS_BAD_COMMAND] = "command not supported",
-		[SOCKS_BAD_ADDRESS] = "address type not supported",
-	};
-	return reply < COUNT_OF(texts) ? texts[reply] : "unknown reply";
-}
-
 const char *socks_reply_symbol(enum socks_reply reply)
 {
 	static const char *const symbols[] = {

@@ -52,7 +52,6 @@ enum socks_reply {
 	SOCKS_BAD_COMMAND,
 	SOCKS_BAD_ADDRESS,
 };
-const char *socks_reply_text(enum socks_reply reply); /* "connection refused"; static */
 const char *socks_reply_symbol(enum socks_reply reply); /* "refused": for records */
 
 /* RFC 1928 3. */

@@ -48,7 +48,7 @@ static struct {
 	.dns_keep_ns = 30 * (uint64_t)NS_PER_S,
 };
 
-struct socks_options socks = { .relay = &opt.relay, .bind_ns = 60 * (uint64_t)NS_PER_S };
+struct socks_options socks = { .bind_ns = 60 * (uint64_t)NS_PER_S };
 
 static atomic_ullong n_granted, n_rejected;
 

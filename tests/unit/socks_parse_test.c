@@ -757,11 +757,8 @@ static void test_refused_replies(void)
 		CHECK(out[0] == 5 && out[1] == code);
 		CHECK_INT(socks_put_reply(out, 4, code, NULL), 8);
 		CHECK(out[0] == 0 && out[1] == 0x5b);
-		CHECK(strcmp(socks_reply_text(code), "unknown reply") != 0);
 		CHECK(strcmp(socks_reply_symbol(code), "unknown") != 0);
 	}
-	CHECK_STR(socks_reply_text(SOCKS_REFUSED), "connection refused");
-	CHECK_STR(socks_reply_text((enum socks_reply)99), "unknown reply");
 	CHECK_STR(socks_reply_symbol(SOCKS_REFUSED), "refused");
 	CHECK_STR(socks_reply_symbol((enum socks_reply)99), "unknown");
 }

@@ -41,7 +41,6 @@ static inline struct socks_flow *socks_flow_of(struct relay_flow *f)
 }
 
 struct socks_options {
-	struct relay_options *relay;
 	struct targets *targets; /* or NULL: everywhere */
 	struct users *users;     /* or NULL: no password is needed */
 	uint64_t bind_ns;        /* how long BIND waits for a visitor */
