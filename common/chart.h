@@ -8,8 +8,7 @@
  *	svg_chart(file, &chart);
  *
  * Everything is borrowed: the strings and arrays must live until the drawing call returns. Text is UTF-8, one line;
- * NULL is no text. LIMIT: every character is taken to be one column wide, which is wrong for Chinese or for combining
- * accents. */
+ * NULL is no text. */
 #ifndef TCPLAB_CHART_H
 #define TCPLAB_CHART_H
 
@@ -24,13 +23,30 @@ struct chart_series {
 	const double *x, *y;
 	size_t n;
 	bool dashed;         /* a prediction or a model, not a measurement */
+	bool filled;         /* the area below the line as well, down to the foot of the axis */
 	const double *y_low; /* NULL: a line */
+};
+
+/* A moment to remember: a vertical line at x over the whole plot, and its label above the plot. A mark beyond the ends of the
+ * axis is not drawn and does not move them. */
+struct chart_mark {
+	double x;
+	const char *label;
 };
 
 struct chart {
 	const char *title, *x_label, *y_label;
 	bool log_x, log_y; /* logarithmic axis: values <= 0 (or below 1e-100) are gaps */
 	bool x_is_size;    /* ticks of x are powers of two, labelled 1K, 64K, 1M (bytes, K = 1024) */
+	bool y_is_size;    /* the same for y: 64M, 128M */
+	bool x_is_time; /* x is seconds of the local day, and may run past 86400 into the next ones; ticks are round times
+			      of day, labelled 14:05 or 14:05:30. Linear only */
+	bool y_from_zero;    /* the y axis begins at 0, however far away the values are. Linear only */
+	double x_from, x_to; /* where the x axis begins and ends, points beyond are gaps; both 0: where the data do */
+	double width,
+		height; /* of the picture in SVG units, 0: 720, and what a plot of 300 needs; a terminal's are arguments */
+	const struct chart_mark *marks; /* x ascending */
+	size_t n_marks;
 	const struct chart_series *series;
 	size_t n_series;
 };
@@ -42,7 +58,7 @@ enum { CHART_TICKS_MIN = 3, CHART_TICKS_MAX = 16, CHART_LABEL_SIZE = 24 };
 /* An axis: lo < hi always, also without any data. Ticks ascend, all lie within lo..hi, and there are at least two. */
 struct chart_axis {
 	double lo, hi;
-	bool log, is_size;
+	bool log, is_size, is_time;
 	bool empty; /* no point to draw: lo and hi are made up */
 	size_t n_ticks;
 	double ticks[CHART_TICKS_MAX];
@@ -63,12 +79,9 @@ bool chart_is_gap(const struct chart *c, const struct chart_series *s, size_t i)
  * outside. */
 double chart_place(const struct chart_axis *a, double v);
 
-/* The label of a tick, written to `out` and returned: "64K" and "1M" are powers of 1024 on a size axis; on any other
- * axis that reaches 10,000 "64k" and "1M" are powers of 1000. */
+/* The label of a tick, written to `out` and returned: "64K" and "1M" are powers of 1024 on a size axis; "14:05" or "14:05:30"
+ * on a time axis; on any other axis that reaches 10,000 "64k" and "1M" are powers of 1000. */
 const char *chart_tick_label(const struct chart_axis *a, double v, char out[static CHART_LABEL_SIZE]);
-
-/* How many characters a UTF-8 text has; 0 for NULL. */
-size_t chart_text_columns(const char *text);
 
 /* The longest of the series' labels, the longest of an axis' tick labels, in characters. */
 size_t chart_label_columns(const struct chart *c);

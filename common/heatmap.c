@@ -11,6 +11,7 @@
 #include "cdefs.h"
 #include "chart.h"
 #include "svg.h"
+#include "utf8.h"
 
 #include <math.h>
 
@@ -92,9 +93,9 @@ static size_t cell_columns(const struct heatmap *map)
 	char text[HEATMAP_LABEL_SIZE];
 	size_t widest = 0;
 	for (size_t c = 0; c < map->n_columns; c++)
-		widest = greater(widest, chart_text_columns(map->columns[c]));
+		widest = greater(widest, utf8_columns(map->columns[c]));
 	for (size_t i = 0; i < map->n_rows * map->n_columns; i++)
-		widest = greater(widest, chart_text_columns(heatmap_label(map->value[i], text)));
+		widest = greater(widest, utf8_columns(heatmap_label(map->value[i], text)));
 	return widest;
 }
 
@@ -102,7 +103,7 @@ static size_t name_columns(const struct heatmap *map)
 {
 	size_t widest = 0;
 	for (size_t r = 0; r < map->n_rows; r++)
-		widest = greater(widest, chart_text_columns(map->rows[r]));
+		widest = greater(widest, utf8_columns(map->rows[r]));
 	return widest;
 }
 
@@ -123,7 +124,7 @@ static struct layout lay_out(FILE *out, const char *title, const struct heatmap 
 	l.cell = fmax(CELL_LEAST, (double)cell * LETTER + CELL_PADDING);
 	l.left = MARGIN + (double)name * LETTER + GAP;
 	l.width = fmax(WIDTH_LEAST, l.left + (double)columns * l.cell + MARGIN);
-	l.width = fmax(l.width, 2 * MARGIN + (double)chart_text_columns(title) * TITLE_LETTER);
+	l.width = fmax(l.width, 2 * MARGIN + (double)utf8_columns(title) * TITLE_LETTER);
 	return l;
 }
 
@@ -183,14 +184,14 @@ static void draw_scale(const struct layout *l, const struct heatmap_scale *s)
 {
 	char text[HEATMAP_LABEL_SIZE];
 	const char *lo = heatmap_label(s->lo, text);
-	double x = l->left + (double)chart_text_columns(lo) * LETTER + GAP;
+	double x = l->left + (double)utf8_columns(lo) * LETTER + GAP;
 	write_text(l, l->left, l->y + 12, "", lo);
 	for (int i = 0; i < SCALE_STEPS; i++)
 		draw_box(l, x + i * SCALE_STEP, l->y, SCALE_STEP, SCALE_STEP, (double)i / (SCALE_STEPS - 1));
 	x += SCALE_STEPS * SCALE_STEP + GAP;
 	write_text(l, x, l->y + 12, "", heatmap_label(s->hi, text));
 	if (s->log)
-		write_text(l, x + (double)chart_text_columns(text) * LETTER + GAP, l->y + 12, "", "(logarithmic)");
+		write_text(l, x + (double)utf8_columns(text) * LETTER + GAP, l->y + 12, "", "(logarithmic)");
 }
 
 static void draw_map(struct layout *l, const struct heatmap *map)
@@ -238,7 +239,7 @@ void heatmap_svg(FILE *out, const char *title, const struct heatmap *maps, size_
 
 static void print_right(FILE *out, const char *text, size_t columns)
 {
-	for (size_t n = chart_text_columns(text); n < columns; n++)
+	for (size_t n = utf8_columns(text); n < columns; n++)
 		fputc(' ', out);
 	fputs(text, out);
 }
@@ -268,7 +269,7 @@ void heatmap_print(FILE *out, const struct heatmap *map, bool utf8)
 		for (size_t c = 0; c < map->n_columns; c++) {
 			double v = map->value[r * map->n_columns + c];
 			const char *number = isfinite(v) ? heatmap_label(v, text) : "-";
-			print_right(out, "", 2 + cell - chart_text_columns(number) - (utf8 && isfinite(v) ? 2 : 0));
+			print_right(out, "", 2 + cell - utf8_columns(number) - (utf8 && isfinite(v) ? 2 : 0));
 			if (utf8 && isfinite(v))
 				fprintf(out, "%s ", shade(heatmap_place(&s, v)));
 			fputs(number, out);

@@ -429,6 +429,8 @@ const char *http_status_text(int status)
 		int status;
 		const char *text;
 	} known[] = { { 200, "OK" },
+		      { 204, "No Content" },
+		      { 303, "See Other" },
 		      { 400, "Bad Request" },
 		      { 403, "Forbidden" },
 		      { 404, "Not Found" },

@@ -181,9 +181,12 @@ static void append_head(struct buf *b, const struct visit *v, int status, const 
 	char line[64];
 	snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
 	append_text(b, line);
-	append_text(b, "Content-Type: ");
-	append_text(b, type);
-	append_text(b, v->request.keeps_alive ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n");
+	if (type != NULL) {
+		append_text(b, "Content-Type: ");
+		append_text(b, type);
+		append_text(b, "\r\n");
+	}
+	append_text(b, v->request.keeps_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
 	append_text(b, security_headers);
 }
 
@@ -192,15 +195,17 @@ static bool is_head_only(const struct visit *v)
 	return v->request.method == HTTP_HEAD;
 }
 
-/* One write, so that head and body leave in the same segment when they fit. `more` are further header lines. */
+/* One write, so that head and body leave in the same segment when they fit. `more` are further header lines. type NULL: there is no
+ * content, and nothing is said of its length (RFC 9110 8.6, for 204). */
 static void send_answer(struct visit *v, int status, const char *type, const char *more, const void *body, size_t n)
 {
 	struct buf b = { 0 };
 	char line[64];
 	append_head(&b, v, status, type);
 	append_text(&b, more);
-	snprintf(line, sizeof(line), "Content-Length: %zu\r\n\r\n", n);
-	append_text(&b, line);
+	snprintf(line, sizeof(line), "Content-Length: %zu\r\n", n);
+	append_text(&b, type != NULL ? line : "");
+	append_text(&b, "\r\n");
 	if (!is_head_only(v))
 		buf_append(&b, body, n);
 	(void)conn_write(&v->conn, buf_peek(&b), buf_len(&b));
@@ -228,6 +233,26 @@ void http_fail(struct http_exchange *x, int status, const char *why)
 	if (x == NULL || visit_of_exchange(x)->phase != BUSY)
 		return;
 	send_failure(visit_of_exchange(x), status, "", why);
+	end_exchange(visit_of_exchange(x));
+}
+
+void http_no_content(struct http_exchange *x)
+{
+	if (x == NULL || visit_of_exchange(x)->phase != BUSY)
+		return;
+	send_answer(visit_of_exchange(x), 204, NULL, "", "", 0);
+	end_exchange(visit_of_exchange(x));
+}
+
+void http_redirect(struct http_exchange *x, const char *path)
+{
+	char more[256], text[256];
+	if (x == NULL || visit_of_exchange(x)->phase != BUSY)
+		return;
+	assert(path[0] == '/' && path[1] != '/' && strpbrk(path, "\r\n") == NULL);
+	snprintf(more, sizeof(more), "Location: %.200s\r\n", path);
+	int n = snprintf(text, sizeof(text), "see %.200s\n", path);
+	send_answer(visit_of_exchange(x), 303, HTTP_TEXT, more, text, (size_t)n);
 	end_exchange(visit_of_exchange(x));
 }
 
@@ -292,6 +317,24 @@ bool http_stream_write(struct http_exchange *x, const void *p, size_t n)
 	buf_append(&b, p, n);
 	append_text(&b, "\r\n");
 	bool more = write_stream(v, buf_peek(&b), buf_len(&b));
+	buf_free(&b);
+	return more;
+}
+
+/* Each line of an event begins with "data: ", and an empty line ends it. A carriage return would end a line, too. */
+bool http_stream_event(struct http_exchange *x, const char *text)
+{
+	struct buf b = { 0 };
+	while (*text != '\0') {
+		size_t n = strcspn(text, "\r\n");
+		append_text(&b, "data: ");
+		buf_append(&b, text, n);
+		append_text(&b, "\n");
+		text += n;
+		text += text[0] == '\r' && text[1] == '\n' ? 2 : text[0] != '\0';
+	}
+	append_text(&b, "\n");
+	bool more = http_stream_write(x, buf_peek(&b), buf_len(&b));
 	buf_free(&b);
 	return more;
 }

@@ -45,7 +45,10 @@ enum {
 #define HTTP_TEXT   "text/plain; charset=utf-8"
 #define HTTP_JSON   "application/json"
 #define HTTP_CSV    "text/csv; charset=utf-8"
+#define HTTP_SVG    "image/svg+xml"
 #define HTTP_EVENTS "text/event-stream" /* server-sent events: lines "data: ..." and an empty one (HTML standard 9.2) */
+/* Prometheus text format, as metrics.h writes it */
+#define HTTP_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
 struct httpd;
 struct http_exchange;
@@ -99,6 +102,12 @@ struct httpd_tally httpd_tally(const struct httpd *h);
 /* The answer: copies body. `type` is a constant. */
 void http_reply(struct http_exchange *x, int status, const char *type, const void *body, size_t n);
 
+/* Done, and there is nothing to say: 204. */
+void http_no_content(struct http_exchange *x);
+
+/* After a form: "see this page of ours" (303). path: what begins with one slash. */
+void http_redirect(struct http_exchange *x, const char *path);
+
 /* The same with a line of text: "404 Not Found: why". */
 void http_fail(struct http_exchange *x, int status, const char *why);
 
@@ -114,6 +123,9 @@ void http_stream_begin(struct http_exchange *x, const char *type);
 
 /* False: enough for now (these bytes are queued, too), or nobody listens. */
 bool http_stream_write(struct http_exchange *x, const void *p, size_t n);
+
+/* The same for a server-sent event: `text`, which may have several lines, as its data. On a stream of HTTP_EVENTS. */
+bool http_stream_event(struct http_exchange *x, const char *text);
 void http_stream_end(struct http_exchange *x);
 
 #endif

@@ -1,30 +1,13 @@
 /* json.c - see json.h. */
 #include "json.h"
 
+#include "units.h"
+#include "utf8.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* The length of the well-formed UTF-8 sequence at s, 0 when there is none (The Unicode Standard, table 3-7: no
- * overlong form, no surrogate, nothing above U+10FFFF). Stops at the string's NUL, which continues no sequence. */
-static size_t utf8_len(const unsigned char *s)
-{
-	unsigned char lead = s[0];
-	size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-	if (n < 2)
-		return n;
-
-	unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
 
 /* How many characters stand in a string as they are: printable ASCII without the quote and the backslash. */
 static size_t plain_len(const unsigned char *s)
@@ -54,7 +37,7 @@ static void write_string(FILE *out, const char *text)
 
 	fputc('"', out);
 	while (*s != '\0') {
-		size_t plain = plain_len(s), n = plain > 0 ? plain : utf8_len(s);
+		size_t plain = plain_len(s), n = plain > 0 ? plain : utf8_len((const char *)s);
 		if (n == 0)
 			fputs("\\ufffd", out);
 		else if (plain == 0 && n == 1)
@@ -135,33 +118,15 @@ void json_null(struct json *j, const char *key)
 	fputs("null", j->out);
 }
 
-/* 0.1 is "0.1", not "0.10000000000000001"; and a million is "1000000", not "1e+06". */
-static void format_double(char *text, size_t size, double value)
-{
-	if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
-		snprintf(text, size, "%.0f", value);
-		return;
-	}
-	for (int digits = 6; digits <= 17; digits++) { /* 17 always read back: DBL_DECIMAL_DIG */
-		snprintf(text, size, "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	char *comma = strchr(text, ','); /* the decimal point of some locales */
-	if (comma != NULL)
-		*comma = '.';
-}
-
 void json_f64(struct json *j, const char *key, double value)
 {
 	if (!isfinite(value)) {
 		json_null(j, key);
 		return;
 	}
-	char text[32];
-	format_double(text, sizeof(text), value);
+	char text[UNITS_TEXT];
 	write_lead(j, key);
-	fputs(text, j->out);
+	fputs(units_exact(text, value), j->out);
 }
 
 void json_str(struct json *j, const char *key, const char *value)

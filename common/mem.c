@@ -42,3 +42,10 @@ char *xstrdup(const char *s)
 {
 	return must(strdup(s), strlen(s) + 1);
 }
+
+FILE *xmemstream(char **text, size_t *len)
+{
+	*text = NULL;
+	*len = 0;
+	return must(open_memstream(text, len), 1);
+}

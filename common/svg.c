@@ -2,6 +2,7 @@
  *
  *	title
  *	-o- depth 1   -o- depth 4        legend, above the plot where no line can run through it
+ *	     step 1    : step 2          labels of the markers
  *	8000 |...............
  *	     |       __/                 plot: PLOT_HEIGHT units; grid, axes, lines, points
  *	   0 +---------------
@@ -10,10 +11,15 @@
  *
  * and then the next chart, if there are several. */
 #include "svg.h"
+
 #include "cdefs.h"
+#include "mem.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* In SVG user units. Text is laid out by its length alone: a letter of the 12 unit font is taken to be LETTER wide. */
 enum {
@@ -21,13 +27,23 @@ enum {
 	PLOT_HEIGHT = 300,
 	MARGIN = 24,
 	LETTER = 7,
+	TITLE_LETTER = 9,
 	LINE = 20, /* height of a line of text */
 	TITLE = 30,
-	GAP = 8, /* between an axis and its labels */
+	SMALL_TITLE = 22, /* in a picture that says how high it is */
+	GAP = 8,          /* between an axis and its labels */
 	Y_TICKS = 9,
+	Y_TICK_DISTANCE = 32, /* for a plot of another height */
+	PLOT_HEIGHT_MIN = 60,
 	LEGEND_SAMPLE = 26, /* the piece of line before a label in the legend */
 	POINTS_MARKED = 64, /* a series with more points than this is a line without marks */
+	MARKER_ROWS = 3,    /* for labels of markers, at most */
+	MARKER_ROW = 16,
+	MARKER_COLUMNS = 24, /* a longer label is cut */
 };
+
+/* A series with more points than this for each unit of the plot's width is dense: a thin line through extremes. */
+static const double DENSE = 0.5;
 
 /* How a series looks. The colours are those of M. Okabe and K. Ito, "Color Universal Design" (2008), darkened or
  * lightened where the background asks for it; the mark is an SVG path around the point. */
@@ -51,6 +67,8 @@ struct picture {
 	double head; /* where this chart begins in the document */
 	double left, right, top, bottom;
 	size_t legend_per_row;
+	double legend_x, legend_y; /* the left end, the middle of its first row */
+	bool is_legend_beside;     /* beside the title */
 };
 
 static double place_x(const struct picture *p, double v)
@@ -65,6 +83,16 @@ static double place_y(const struct picture *p, double v)
 
 /* ---- Layout. ---- */
 
+static double width_of(const struct chart *c)
+{
+	return c->width > 0 ? c->width : WIDTH;
+}
+
+static size_t y_ticks_of(const struct chart *c)
+{
+	return c->height > 0 ? (size_t)(c->height / Y_TICK_DISTANCE) : Y_TICKS;
+}
+
 static double legend_column_width(const struct chart *c)
 {
 	return LEGEND_SAMPLE + (double)chart_label_columns(c) * LETTER + MARGIN;
@@ -73,54 +101,105 @@ static double legend_column_width(const struct chart *c)
 /* How much is needed left of the plot. */
 static double left_of_plot(const struct chart *c)
 {
-	struct chart_axis y = chart_y_axis(c, Y_TICKS);
+	struct chart_axis y = chart_y_axis(c, y_ticks_of(c));
 
 	return MARGIN + GAP + (double)chart_tick_columns(&y) * LETTER + (c->y_label != NULL ? LINE : 0);
 }
 
+/* What is below the plot. */
+static double foot_height(const struct chart *c)
+{
+	return LINE + GAP + (c->x_label != NULL ? LINE : 0) + GAP;
+}
+
+static size_t legend_rows(const struct picture *p)
+{
+	if (p->is_legend_beside || chart_label_columns(p->c) == 0)
+		return 0;
+	return (p->c->n_series + p->legend_per_row - 1) / p->legend_per_row;
+}
+
+/* A picture that says how high it is has its legend beside the title, at the right, if there is room. */
+static bool lay_legend_beside(struct picture *p)
+{
+	double title = (double)utf8_columns(p->c->title) * TITLE_LETTER;
+	double legend = (double)p->c->n_series * legend_column_width(p->c) - MARGIN;
+
+	if (p->c->height <= 0 || p->c->title == NULL || p->left + title + MARGIN + legend > p->right)
+		return false;
+	p->legend_x = p->right - legend;
+	p->legend_y = p->head + MARGIN;
+	p->legend_per_row = p->c->n_series > 0 ? p->c->n_series : 1;
+	return true;
+}
+
+static int marker_rows(const struct picture *p);
+
 static struct picture lay_out(FILE *out, const struct chart *c, double head, double left)
 {
-	struct picture p = { .out = out, .c = c, .y = chart_y_axis(c, Y_TICKS), .head = head, .left = left };
+	struct picture p = { .out = out, .c = c, .y = chart_y_axis(c, y_ticks_of(c)), .head = head, .left = left };
 
-	p.right = WIDTH - MARGIN;
+	p.right = width_of(c) - MARGIN;
 	p.x = chart_x_axis(c, (size_t)(p.right - p.left) / LETTER);
 
 	p.legend_per_row = (size_t)((p.right - p.left) / legend_column_width(c));
 	if (p.legend_per_row == 0)
 		p.legend_per_row = 1;
-	size_t legend_rows = (c->n_series + p.legend_per_row - 1) / p.legend_per_row;
-	p.top = head + MARGIN + (c->title != NULL ? TITLE : 0) + (double)legend_rows * LINE;
+	p.legend_x = left;
+	p.legend_y = head + MARGIN + (c->title == NULL ? 0 : c->height > 0 ? SMALL_TITLE : TITLE);
+	p.top = p.legend_y;
+	p.is_legend_beside = lay_legend_beside(&p);
+	p.top += (double)legend_rows(&p) * LINE + marker_rows(&p) * MARKER_ROW;
 	p.bottom = p.top + PLOT_HEIGHT;
+	if (c->height > 0)
+		p.bottom = fmax(p.top + PLOT_HEIGHT_MIN, head + c->height - foot_height(c));
 	return p;
 }
 
 /* Where the next chart begins. */
 static double foot_of(const struct picture *p)
 {
-	return p->bottom + LINE + GAP + (p->c->x_label != NULL ? LINE : 0) + GAP;
+	return p->bottom + foot_height(p->c);
 }
 
 /* ---- Text. ---- */
 
+/* The same in HTML and in XML; a character reference, since &apos; is not in HTML 4. */
+static const char *reference_to(char c)
+{
+	return c == '&'    ? "&amp;"
+	       : c == '<'  ? "&lt;"
+	       : c == '>'  ? "&gt;"
+	       : c == '"'  ? "&quot;"
+	       : c == '\'' ? "&#39;"
+			   : NULL;
+}
+
+/* XML 1.0 has none of those of ASCII; those of Latin 1, U+0080 to U+009F, are as useless. */
+static bool is_control(const char *text)
+{
+	unsigned char c = (unsigned char)text[0];
+	return c < ' ' || c == 0x7f || (c == 0xc2 && (unsigned char)text[1] < 0xa0);
+}
+
+/* U+FFFE and U+FFFF are well-formed, and in no XML document (XML 1.0, 2.2). */
+static bool is_no_character(const char *text)
+{
+	return strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0;
+}
+
 void svg_escape(FILE *out, const char *text)
 {
-	for (; *text != '\0'; text++) {
-		switch (*text) {
-		case '&':
-			fputs("&amp;", out);
-			break;
-		case '<':
-			fputs("&lt;", out);
-			break;
-		case '>':
-			fputs("&gt;", out);
-			break;
-		case '"':
-			fputs("&quot;", out);
-			break;
-		default:
-			fputc(*text > 0 && *text < ' ' ? ' ' : *text, out); /* XML 1.0 has no control characters */
-		}
+	for (size_t n; *text != '\0'; text += n > 0 ? n : 1) {
+		n = utf8_len(text);
+		if (n == 0 || is_no_character(text))
+			fputs(UTF8_REPLACEMENT, out);
+		else if (is_control(text))
+			fputc(' ', out);
+		else if (reference_to(*text) != NULL)
+			fputs(reference_to(*text), out);
+		else
+			fwrite(text, 1, n, out);
 	}
 }
 
@@ -136,26 +215,62 @@ static void write_text(const struct picture *p, double x, double y, const char *
 
 /* ---- The parts of the picture. ---- */
 
-static void write_colours(FILE *out, bool dark)
+/* scope: what stands before each selector, "" or "svg.chart ". */
+static void write_colours(FILE *out, const char *scope, bool dark)
 {
 	const char *back = dark ? "#161b22" : "#ffffff";
 
-	fprintf(out, ".back{fill:%s}\ntext{fill:%s}\n", back, dark ? "#e6edf3" : "#24292f");
-	fprintf(out, ".grid{stroke:%s}\n", dark ? "#30363d" : "#e3e6ea");
-	fprintf(out, ".axis{stroke:%s}\n", dark ? "#8b949e" : "#57606a");
-	fprintf(out, "path.mark{stroke:%s}\n", back);
+	fprintf(out, "%s.back{fill:%s}\n%stext{fill:%s}\n", scope, back, scope, dark ? "#e6edf3" : "#24292f");
+	fprintf(out, "%s.grid{stroke:%s}\n", scope, dark ? "#30363d" : "#e3e6ea");
+	fprintf(out, "%s.axis{stroke:%s}\n", scope, dark ? "#8b949e" : "#57606a");
+	fprintf(out, "%spath.mark{stroke:%s}\n", scope, back);
 	for (size_t i = 0; i < N_LOOKS; i++) {
 		const char *colour = dark ? looks[i].on_dark : looks[i].on_light;
-		fprintf(out, ".s%zu{stroke:%s;fill:%s}\n", i, colour, colour);
+		fprintf(out, "%s.s%zu{stroke:%s;fill:%s}\n", scope, i, colour, colour);
 	}
 }
 
-static bool has_band(const struct chart *c)
+/* What not every picture has. */
+struct features {
+	bool bands, areas, dense, markers;
+};
+
+static bool is_dense(const struct chart *c, size_t s)
 {
-	for (size_t s = 0; s < c->n_series; s++)
-		if (c->series[s].y_low != NULL)
-			return true;
-	return false;
+	return (double)c->series[s].n > DENSE * (width_of(c) - left_of_plot(c) - MARGIN);
+}
+
+static void add_features(struct features *f, const struct chart *c)
+{
+	for (size_t s = 0; s < c->n_series; s++) {
+		f->bands = f->bands || c->series[s].y_low != NULL;
+		f->areas = f->areas || c->series[s].filled;
+		f->dense = f->dense || is_dense(c, s);
+	}
+	f->markers = f->markers || c->n_marks > 0;
+}
+
+static void write_style(FILE *out, const char *scope, const struct features *f)
+{
+	fprintf(out,
+		"%stext{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
+		"%stext.title{font-size:16px;font-weight:600}\n"
+		"%spath.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
+		"%spath.dashed{stroke-dasharray:6 5}\n",
+		scope, scope, scope, scope);
+	if (f->dense)
+		fprintf(out, "%spath.thin{stroke-width:1.2}\n", scope);
+	if (f->bands)
+		fprintf(out, "%spath.band{fill-opacity:.18;stroke-opacity:.35}\n", scope);
+	if (f->areas)
+		fprintf(out, "%spath.area{fill-opacity:.22;stroke:none}\n", scope);
+	if (f->markers)
+		fprintf(out, "%spath.marker{stroke-dasharray:3 3;stroke-width:1.3}\n%stext.marker{font-size:11px}\n",
+			scope, scope);
+	write_colours(out, scope, false);
+	fputs("@media (prefers-color-scheme:dark){\n", out);
+	write_colours(out, scope, true);
+	fputs("}\n", out);
 }
 
 void svg_open(FILE *out, double width, double height, const char *title)
@@ -171,21 +286,12 @@ void svg_open(FILE *out, double width, double height, const char *title)
 	fputs("</title>\n", out);
 }
 
-static void open_document(FILE *out, const char *title, double height, bool with_bands)
+static void open_document(FILE *out, const char *title, double width, double height, const struct features *f)
 {
-	svg_open(out, WIDTH, height, title);
-	fputs("<style>\n"
-	      "text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
-	      "text.title{font-size:16px;font-weight:600}\n"
-	      "path.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
-	      "path.dashed{stroke-dasharray:6 5}\n",
-	      out);
-	if (with_bands)
-		fputs("path.band{fill-opacity:.18;stroke-opacity:.35}\n", out);
-	write_colours(out, false);
-	fputs("@media (prefers-color-scheme:dark){\n", out);
-	write_colours(out, true);
-	fprintf(out, "}\n</style>\n<rect class=\"back\" width=\"%d\" height=\"%.0f\" rx=\"6\"/>\n", WIDTH, height);
+	svg_open(out, width, height, title);
+	fputs("<style>\n", out);
+	write_style(out, "", f);
+	fprintf(out, "</style>\n<rect class=\"back\" width=\"%.0f\" height=\"%.0f\" rx=\"6\"/>\n", width, height);
 }
 
 static void draw_rule(const struct picture *p, const char *class, double x1, double y1, double x2, double y2)
@@ -232,7 +338,8 @@ static void draw_mark(const struct picture *p, size_t s, double x, double y)
 
 static void open_line(const struct picture *p, size_t s)
 {
-	fprintf(p->out, "<path class=\"line%s s%zu\" d=\"", p->c->series[s].dashed ? " dashed" : "", s % N_LOOKS);
+	fprintf(p->out, "<path class=\"line%s%s s%zu\" d=\"", p->c->series[s].dashed ? " dashed" : "",
+		is_dense(p->c, s) ? " thin" : "", s % N_LOOKS);
 }
 
 static bool is_band(const struct picture *p, size_t s)
@@ -252,6 +359,9 @@ static void draw_legend_sample(const struct picture *p, size_t s, double x, doub
 			LEGEND_SAMPLE, LEGEND_SAMPLE);
 		return;
 	}
+	if (p->c->series[s].filled)
+		fprintf(p->out, "<path class=\"area s%zu\" d=\"M%.1f,%.1fh%dv7h-%dz\"/>\n", s % N_LOOKS, x, y,
+			LEGEND_SAMPLE, LEGEND_SAMPLE);
 	open_line(p, s);
 	fprintf(p->out, "M%.1f,%.1fh%d\"/>\n", x, y, LEGEND_SAMPLE);
 	if (has_marks(p, s))
@@ -260,32 +370,138 @@ static void draw_legend_sample(const struct picture *p, size_t s, double x, doub
 
 static void draw_legend(const struct picture *p)
 {
-	double y = p->head + MARGIN + (p->c->title != NULL ? TITLE : 0);
-
-	for (size_t s = 0; s < p->c->n_series; s++) {
-		double x = p->left + (double)(s % p->legend_per_row) * legend_column_width(p->c);
-		double row = y + (double)(s / p->legend_per_row) * LINE;
+	for (size_t s = 0; s < p->c->n_series && chart_label_columns(p->c) > 0; s++) {
+		double x = p->legend_x + (double)(s % p->legend_per_row) * legend_column_width(p->c);
+		double row = p->legend_y + (double)(s / p->legend_per_row) * LINE;
 		draw_legend_sample(p, s, x, row);
 		write_text(p, x + LEGEND_SAMPLE + GAP, row + 4, "", p->c->series[s].label);
 	}
 }
 
-/* A gap lifts the pen. WHY h0: a point between two gaps is a line without length, which the round line cap shows as a
- * dot. */
-static void draw_line(const struct picture *p, size_t s)
-{
-	const struct chart_series *series = &p->c->series[s];
-	bool pen_down = false;
+/* ---- A line. ---- */
 
-	open_line(p, s);
+/* The points of a series as they are drawn. */
+struct points {
+	size_t n;
+	struct point {
+		double x, y;
+		bool is_start; /* the pen was lifted before it */
+	} * at;
+};
+
+static void add_point(struct points *points, struct point point)
+{
+	points->at[points->n++] = point;
+}
+
+/* All of them. A gap lifts the pen. */
+static void take_all(const struct picture *p, const struct chart_series *series, struct points *points)
+{
+	bool is_start = true;
+
 	for (size_t i = 0; i < series->n; i++) {
 		double x = place_x(p, series->x[i]), y = place_y(p, series->y[i]);
-		bool is_gap = isnan(x) || isnan(y);
-		if (!is_gap)
-			fprintf(p->out, pen_down ? "L%.1f,%.1f" : "M%.1f,%.1fh0", x, y);
-		pen_down = !is_gap;
+		if (!isnan(x) && !isnan(y))
+			add_point(points, (struct point){ x, y, is_start });
+		is_start = isnan(x) || isnan(y);
+	}
+}
+
+/* The points that share a unit of the width: the highest and the lowest, in their order. */
+struct column {
+	double number; /* which unit; negative: none yet */
+	struct point least, greatest;
+	bool is_start, is_least_first;
+};
+
+static void add_column(struct points *points, const struct column *c)
+{
+	struct point first = c->is_least_first ? c->least : c->greatest,
+		     second = c->is_least_first ? c->greatest : c->least;
+
+	first.is_start = c->is_start;
+	add_point(points, first);
+	if (second.y != first.y)
+		add_point(points, second);
+}
+
+/* The extremes of each unit of the width. A gap that is not wider than that lifts no pen: it could not be seen. */
+static void take_extremes(const struct picture *p, const struct chart_series *series, struct points *points)
+{
+	struct column c = { .number = -1 };
+	bool is_after_gap = true;
+
+	for (size_t i = 0; i < series->n; i++) {
+		struct point here = { place_x(p, series->x[i]), place_y(p, series->y[i]), false };
+		double number = floor(here.x - p->left);
+		if (isnan(here.x) || isnan(here.y)) {
+			is_after_gap = true;
+			continue;
+		}
+		if (number != c.number) {
+			if (c.number >= 0)
+				add_column(points, &c);
+			bool is_start = c.number < 0 || (is_after_gap && number > c.number + 1);
+			c = (struct column){ number, here, here, is_start, true };
+		} else if (here.y < c.least.y) {
+			c.least = here;
+			c.is_least_first = false;
+		} else if (here.y > c.greatest.y) {
+			c.greatest = here;
+			c.is_least_first = true;
+		}
+		is_after_gap = false;
+	}
+	if (c.number >= 0)
+		add_column(points, &c);
+}
+
+/* The caller frees `at`. */
+static struct points points_of(const struct picture *p, size_t s)
+{
+	const struct chart_series *series = &p->c->series[s];
+	struct points points = { .at = xmalloc((series->n + 1) * sizeof(*points.at)) };
+
+	if (is_dense(p->c, s))
+		take_extremes(p, series, &points);
+	else
+		take_all(p, series, &points);
+	return points;
+}
+
+/* WHY h0: a point between two gaps is a line without length, which the round line cap shows as a dot. */
+static void draw_line(const struct picture *p, size_t s, const struct points *points)
+{
+	open_line(p, s);
+	for (size_t i = 0; i < points->n; i++)
+		fprintf(p->out, points->at[i].is_start ? "M%.1f,%.1fh0" : "L%.1f,%.1f", points->at[i].x,
+			points->at[i].y);
+	fputs("\"/>\n", p->out);
+}
+
+/* From the foot of the plot up to the first point of each piece, and down again from its last one. */
+static void draw_area(const struct picture *p, size_t s, const struct points *points)
+{
+	fprintf(p->out, "<path class=\"area s%zu\" d=\"", s % N_LOOKS);
+	for (size_t i = 0; i < points->n; i++) {
+		const struct point *at = &points->at[i];
+		if (at->is_start)
+			fprintf(p->out, "M%.1f,%.1f", at->x, p->bottom);
+		fprintf(p->out, "L%.1f,%.1f", at->x, at->y);
+		if (i + 1 == points->n || at[1].is_start)
+			fprintf(p->out, "V%.1fz", p->bottom);
 	}
 	fputs("\"/>\n", p->out);
+}
+
+static void draw_curve(const struct picture *p, size_t s)
+{
+	struct points points = points_of(p, s);
+
+	if (p->c->series[s].filled)
+		draw_area(p, s, &points);
+	draw_line(p, s, &points);
+	free(points.at);
 }
 
 /* There along the one edge, back along the other. Between two gaps one point is enough: a line from edge to edge. */
@@ -336,9 +552,83 @@ static void draw_series(const struct picture *p)
 	/* The first series is drawn last, on top: it is the one the chart is about. Bands lie below all lines. */
 	for (size_t s = p->c->n_series; s-- > 0;) {
 		if (!is_band(p, s))
-			draw_line(p, s);
+			draw_curve(p, s);
 		if (has_marks(p, s))
 			draw_marks(p, s);
+	}
+}
+
+/* ---- Markers. ---- */
+
+/* Where the labels begin that each row has already. */
+struct marker_rows {
+	double begin[MARKER_ROWS];
+	int n; /* in use */
+};
+
+/* Where a marker stands, and its label: beside the line, to the right where there is room. */
+struct marker {
+	double x;
+	double from, to; /* of the label */
+	size_t len;      /* of it, in bytes */
+	int row;         /* from below; -1: it would touch another one, and is left out */
+};
+
+static bool place_marker(const struct picture *p, const struct chart_mark *mark, struct marker_rows *rows,
+			 struct marker *m)
+{
+	const char *label = mark->label != NULL ? mark->label : "";
+
+	*m = (struct marker){ .x = place_x(p, mark->x), .len = utf8_cut(label, MARKER_COLUMNS), .row = -1 };
+	if (isnan(m->x))
+		return false;
+	size_t columns = utf8_columns(label);
+	double width = (double)(columns < MARKER_COLUMNS ? columns : MARKER_COLUMNS + 1) * LETTER;
+	m->from = m->x + width <= p->right + MARGIN / 2 ? m->x : m->x - width;
+	m->to = m->from + width;
+	for (int row = 0; row < MARKER_ROWS && m->row < 0 && columns > 0; row++)
+		if (row >= rows->n || m->to + GAP <= rows->begin[row])
+			m->row = row;
+	if (m->row >= 0) {
+		rows->begin[m->row] = m->from;
+		rows->n = m->row >= rows->n ? m->row + 1 : rows->n;
+	}
+	return true;
+}
+
+/* WHY from right to left, here and below: a label that finds no room in the lowest row then belongs to a line at the left of
+ * those which have it, and this line crosses none of them on its way up. */
+static int marker_rows(const struct picture *p)
+{
+	struct marker_rows rows = { 0 };
+	struct marker m;
+
+	for (size_t i = p->c->n_marks; i-- > 0;)
+		(void)place_marker(p, &p->c->marks[i], &rows, &m);
+	return rows.n;
+}
+
+static void write_marker_label(const struct picture *p, const struct marker *m, const char *label)
+{
+	char cut[4 * MARKER_COLUMNS + sizeof("…")];
+	bool is_left = m->from < m->x;
+
+	snprintf(cut, sizeof(cut), "%.*s%s", (int)m->len, label, label[m->len] != '\0' ? "…" : "");
+	write_text(p, is_left ? m->x - 3 : m->x + 3, p->top - 5 - m->row * MARKER_ROW,
+		   is_left ? " class=\"marker\" text-anchor=\"end\"" : " class=\"marker\"", cut);
+}
+
+static void draw_markers(const struct picture *p)
+{
+	struct marker_rows rows = { 0 };
+	struct marker m;
+
+	for (size_t i = p->c->n_marks; i-- > 0;) {
+		if (!place_marker(p, &p->c->marks[i], &rows, &m))
+			continue;
+		draw_rule(p, "axis marker", m.x, p->top - (m.row + 1) * MARKER_ROW, m.x, p->bottom);
+		if (m.row >= 0)
+			write_marker_label(p, &m, p->c->marks[i].label);
 	}
 }
 
@@ -348,6 +638,7 @@ static void draw_chart(const struct picture *p)
 	draw_y_axis(p);
 	draw_x_axis(p);
 	draw_legend(p);
+	draw_markers(p);
 	draw_series(p);
 	if (p->x.empty)
 		write_text(p, (p->left + p->right) / 2, (p->top + p->bottom) / 2, " text-anchor=\"middle\"", "no data");
@@ -355,18 +646,19 @@ static void draw_chart(const struct picture *p)
 
 void svg_charts(FILE *out, const struct chart *const charts[], size_t n)
 {
-	double left = 0, height = 0;
-	bool with_bands = false;
+	double left = 0, width = 0, height = 0;
+	struct features features = { 0 };
 
 	for (size_t i = 0; i < n; i++) {
 		left = fmax(left, left_of_plot(charts[i]));
-		with_bands = with_bands || has_band(charts[i]);
+		width = fmax(width, width_of(charts[i]));
+		add_features(&features, charts[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct picture p = lay_out(out, charts[i], height, left);
 		height = foot_of(&p);
 	}
-	open_document(out, charts[0]->title, height, with_bands);
+	open_document(out, charts[0]->title, width, height, &features);
 	double head = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct picture p = lay_out(out, charts[i], head, left);
@@ -379,4 +671,25 @@ void svg_charts(FILE *out, const struct chart *const charts[], size_t n)
 void svg_chart(FILE *out, const struct chart *c)
 {
 	svg_charts(out, &c, 1);
+}
+
+/* ---- In a page. ---- */
+
+void svg_inline(FILE *out, const struct chart *c)
+{
+	struct picture p = lay_out(out, c, 0, left_of_plot(c));
+
+	fprintf(out, "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 %.0f %.0f\" aria-label=\"", width_of(c),
+		foot_of(&p));
+	svg_escape(out, c->title != NULL ? c->title : "chart");
+	fputs("\">\n", out);
+	draw_chart(&p);
+	fputs("</svg>\n", out);
+}
+
+void svg_inline_style(FILE *out)
+{
+	static const struct features all = { true, true, true, true };
+
+	write_style(out, "svg.chart ", &all);
 }

@@ -3,6 +3,7 @@
  *	        title
  *	        o depth 1   * depth 4    legend
  *	        y label
+ *	           : step 1              labels of the markers
  *	   8000 +        .*'
  *	        |   .o''                 plot: rows x columns cells
  *	      0 +------+-------+
@@ -11,6 +12,8 @@
  *
  * A cell shows either the mark of a series or dots; the dots of a cell are bits, so that lines may cross in it. */
 #include "termchart.h"
+
+#include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -101,6 +104,11 @@ static int legend_column_width(const struct picture *p)
 	return 5 + (int)chart_label_columns(p->c);
 }
 
+static bool has_marker_row(const struct chart *c)
+{
+	return c->n_marks > 0;
+}
+
 static int legend_rows(const struct picture *p)
 {
 	return ((int)p->c->n_series + p->legend_per_row - 1) / p->legend_per_row;
@@ -116,7 +124,8 @@ static void lay_out(struct picture *p, int width, int height)
 	p->x = chart_x_axis(c, (size_t)p->columns);
 	p->legend_per_row = clamp(p->columns / legend_column_width(p), 1, WIDTH_MAX);
 
-	int others = (c->title != NULL) + legend_rows(p) + (c->y_label != NULL) + 2 + (c->x_label != NULL);
+	int others = (c->title != NULL) + legend_rows(p) + (c->y_label != NULL) + has_marker_row(c) + 2 +
+		     (c->x_label != NULL);
 	p->rows = clamp(height - others, PLOT_ROWS_MIN, HEIGHT_MAX);
 }
 
@@ -131,14 +140,17 @@ static void put_dot(struct picture *p, int x, int y)
 	p->dots[y / down][x / across] |= bit[y % down][x % across];
 }
 
-static void put_line(struct picture *p, struct dot from, struct dot to)
+/* filled: and all that is below. */
+static void put_line(struct picture *p, struct dot from, struct dot to, bool filled)
 {
 	int steps = abs(to.x - from.x) > abs(to.y - from.y) ? abs(to.x - from.x) : abs(to.y - from.y);
 
 	for (int i = 0; i <= steps; i++) {
 		double share = steps > 0 ? (double)i / steps : 0;
 		double x = from.x + share * (to.x - from.x), y = from.y + share * (to.y - from.y);
-		put_dot(p, (int)lround(x), (int)lround(y));
+		int foot = filled ? p->rows * p->style->dots_down - 1 : (int)lround(y);
+		for (int down = (int)lround(y); down <= foot; down++)
+			put_dot(p, (int)lround(x), down);
 	}
 }
 
@@ -154,7 +166,7 @@ static void put_curve(struct picture *p, size_t s, const double *y)
 		if (!chart_is_gap(p->c, series, i))
 			here = dot_at(p, series->x[i], y[i]);
 		if (!here.is_gap && !series->dashed)
-			put_line(p, last.is_gap ? here : last, here);
+			put_line(p, last.is_gap ? here : last, here, series->filled);
 
 		int column = here.x / p->style->dots_across;
 		unsigned char *mark = &p->mark[here.y / p->style->dots_down][column];
@@ -174,6 +186,16 @@ static void put_series(struct picture *p, size_t s)
 		put_curve(p, s, p->c->series[s].y_low);
 }
 
+/* A dotted line from top to bottom. */
+static void put_markers(struct picture *p)
+{
+	for (size_t i = 0; i < p->c->n_marks; i++) {
+		struct dot top = dot_at(p, p->c->marks[i].x, p->y.hi);
+		for (int y = 0; !top.is_gap && y < p->rows * p->style->dots_down; y += 2)
+			put_dot(p, top.x, y);
+	}
+}
+
 /* ---- Writing. ---- */
 
 static void write_spaces(FILE *out, int n)
@@ -184,11 +206,14 @@ static void write_spaces(FILE *out, int n)
 /* At most `columns` characters of a text. WHY '?': a control character in a label must not reach the terminal. */
 static void write_clipped(FILE *out, const char *text, int columns)
 {
-	for (; *text != '\0'; text++) {
-		bool is_continuation = ((unsigned char)*text & 0xc0) == 0x80;
-		if (!is_continuation && columns-- <= 0)
-			return;
-		fputc((*text > 0 && *text < ' ') || *text == 0x7f ? '?' : *text, out);
+	for (size_t n; columns > 0 && *text != '\0'; columns--, text += n > 0 ? n : 1) {
+		n = utf8_len(text);
+		if (n == 0)
+			fputs(UTF8_REPLACEMENT, out);
+		else if (n == 1)
+			fputc(*text < ' ' || *text == 0x7f ? '?' : *text, out);
+		else
+			fwrite(text, 1, n, out);
 	}
 }
 
@@ -216,8 +241,29 @@ static void write_legend(const struct picture *p)
 		if (is_last)
 			fputc('\n', p->out);
 		else
-			write_spaces(p->out, legend_column_width(p) - 2 - (int)chart_text_columns(label));
+			write_spaces(p->out, legend_column_width(p) - 2 - (int)utf8_columns(label));
 	}
+}
+
+/* Each label begins at its line, or ends where the plot does; it is left out where it would touch the last one. */
+static void write_marker_labels(const struct picture *p)
+{
+	int at = 0;
+
+	if (!has_marker_row(p->c))
+		return;
+	for (size_t i = 0; i < p->c->n_marks; i++) {
+		const char *label = p->c->marks[i].label != NULL ? p->c->marks[i].label : "";
+		struct dot top = dot_at(p, p->c->marks[i].x, p->y.hi);
+		int columns = clamp((int)utf8_columns(label), 0, p->columns);
+		int start = clamp(p->indent + top.x / p->style->dots_across, 0, p->indent + p->columns - columns);
+		if (top.is_gap || columns == 0 || (at > 0 && start <= at))
+			continue;
+		write_spaces(p->out, start - at);
+		write_clipped(p->out, label, columns);
+		at = start + columns;
+	}
+	fputc('\n', p->out);
 }
 
 static void write_cell(const struct picture *p, int row, int column)
@@ -288,7 +334,7 @@ static void write_x_labels(const struct picture *p)
 	int at = 0;
 
 	for (size_t i = 0; i < p->x.n_ticks; i++) {
-		int len = (int)chart_text_columns(chart_tick_label(&p->x, p->x.ticks[i], text));
+		int len = (int)utf8_columns(chart_tick_label(&p->x, p->x.ticks[i], text));
 		int start = clamp(p->indent + tick_column(p, i) - len / 2, 0, p->indent + p->columns + 2 - len);
 		if (at > 0 && start <= at)
 			continue;
@@ -303,7 +349,7 @@ static void write_x_label(const struct picture *p)
 {
 	if (p->c->x_label == NULL)
 		return;
-	write_spaces(p->out, p->indent + (p->columns - (int)chart_text_columns(p->c->x_label)) / 2);
+	write_spaces(p->out, p->indent + (p->columns - (int)utf8_columns(p->c->x_label)) / 2);
 	write_clipped(p->out, p->c->x_label, p->columns);
 	fputc('\n', p->out);
 }
@@ -317,10 +363,12 @@ void termchart_draw(FILE *out, const struct chart *c, unsigned width, unsigned h
 	lay_out(&p, clamp((int)width, WIDTH_MIN, WIDTH_MAX), clamp((int)height, HEIGHT_MIN, HEIGHT_MAX));
 	for (size_t s = 0; s < c->n_series; s++)
 		put_series(&p, s);
+	put_markers(&p);
 
 	write_heading(&p, c->title);
 	write_legend(&p);
 	write_heading(&p, c->y_label);
+	write_marker_labels(&p);
 	for (int row = 0; row < p.rows; row++)
 		write_plot_row(&p, row);
 	write_x_axis(&p);

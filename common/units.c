@@ -1,5 +1,6 @@
 #include "units.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -184,5 +185,24 @@ const char *units_duration(char out[static UNITS_TEXT], uint64_t ns)
 		snprintf(out, UNITS_TEXT, "%.0f ns", value);
 	else
 		three_digits(out, value, names[i]);
+	return out;
+}
+
+/* 0.1 is "0.1", not "0.10000000000000001"; and a million is "1000000", not "1e+06". */
+const char *units_exact(char out[static UNITS_TEXT], double value)
+{
+	assert(isfinite(value));
+	if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
+		snprintf(out, UNITS_TEXT, "%.0f", value);
+		return out;
+	}
+	for (int digits = 6; digits <= 17; digits++) { /* 17 always read back: DBL_DECIMAL_DIG */
+		snprintf(out, UNITS_TEXT, "%.*g", digits, value);
+		if (strtod(out, NULL) == value)
+			break;
+	}
+	char *comma = strchr(out, ','); /* the decimal point of some locales */
+	if (comma != NULL)
+		*comma = '.';
 	return out;
 }

@@ -66,6 +66,64 @@ static void test_x_ticks(void)
 	check_x(300, 400, true, false, 80, "200 500"); /* no round number between: the ends move out */
 }
 
+static void check_time(double from, double to, size_t columns, const char *want)
+{
+	struct one o = { .chart = { .x_is_time = true } };
+	double x[] = { from, to }, y[] = { 1, 1 };
+	struct chart_axis a = chart_x_axis(chart_of(&o, x, y, 2), columns);
+
+	CHECK_STR(ticks_of(&a), want);
+	for (size_t i = 0; i < a.n_ticks; i++)
+		CHECK(a.ticks[i] >= a.lo && a.ticks[i] <= a.hi);
+}
+
+static void test_time_ticks(void)
+{
+	const double noon = 12 * 3600;
+
+	check_time(noon + 1, noon + 9, 200,
+		   "12:00:01 12:00:02 12:00:03 12:00:04 12:00:05 12:00:06 12:00:07 12:00:08 12:00:09");
+	check_time(noon + 1, noon + 31, 50, "12:00:10 12:00:20 12:00:30");
+	check_time(noon + 1, noon + 61, 50, "12:00:15 12:00:30 12:00:45 12:01:00");
+	check_time(noon + 7, noon + 607, 60, "12:02 12:04 12:06 12:08 12:10");
+	check_time(noon + 7, noon + 7207, 60, "12:15 12:30 12:45 13:00 13:15 13:30 13:45 14:00");
+	check_time(86400 - 400, 86400 + 400, 40, "23:55 00:00 00:05"); /* past midnight */
+	check_time(0, 86400, 100, "00:00 02:00 04:00 06:00 08:00 10:00 12:00 14:00 16:00 18:00 20:00 22:00 00:00");
+	check_time(0, 3 * 86400, 30, "00:00 00:00 00:00 00:00");
+	check_time(noon, noon, 60, "11:59:59 12:00:00 12:00:01");
+	check_time(-1.5, 1.5, 60, "23:59:59 00:00:00 00:00:01");
+}
+
+/* The ends that somebody asks for: whatever lies beyond is a gap, also for the other axis. */
+static void test_window(void)
+{
+	struct one o = { .chart = { .x_from = 10, .x_to = 20 } };
+	double x[] = { 9, 10, 15, 20, 21 }, y[] = { 100, 1, 2, 1, 100 };
+	const struct chart *c = chart_of(&o, x, y, 5);
+	struct chart_axis ax = chart_x_axis(c, 60), ay = chart_y_axis(c, 5);
+
+	CHECK(ax.lo == 10 && ax.hi == 20 && ay.hi == 2);
+	for (size_t i = 0; i < 5; i++)
+		CHECK_INT(chart_is_gap(c, &c->series[0], i), i == 0 || i == 4);
+	ax = chart_x_axis(chart_of(&o, x, y, 1), 60); /* nothing in it */
+	CHECK(ax.empty && ax.lo == 10 && ax.hi == 20);
+}
+
+static void test_y_of_memory(void)
+{
+	struct one o = { .chart = { .y_is_size = true } };
+	double x[] = { 1, 2 }, y[] = { 190.0 * 1048576, 200.0 * 1048576 };
+	struct chart_axis a = chart_y_axis(chart_of(&o, x, y, 2), 5);
+
+	CHECK_STR(ticks_of(&a), "188M 192M 196M 200M");
+	o.chart.y_from_zero = true;
+	a = chart_y_axis(chart_of(&o, x, y, 2), 5);
+	CHECK_STR(ticks_of(&a), "0 64M 128M 192M 256M");
+	y[0] = y[1] = 0;
+	a = chart_y_axis(chart_of(&o, x, y, 2), 5);
+	CHECK(a.lo == 0 && a.hi > 0);
+}
+
 static void check_y(double from, double to, bool log, size_t max_ticks, const char *want)
 {
 	struct one o = { .chart = { .log_y = log } };
@@ -255,16 +313,15 @@ static void test_text_columns(void)
 	const struct chart_series series[] = { { .label = "abc" }, { .label = "h\xc3\xa9llo" }, { .label = NULL } };
 	const struct chart c = { .series = series, .n_series = 3 };
 
-	CHECK_INT(chart_text_columns(NULL), 0);
-	CHECK_INT(chart_text_columns(""), 0);
-	CHECK_INT(chart_text_columns("abc"), 3);
-	CHECK_INT(chart_text_columns("\xe2\x82\xac\xf0\x9f\x98\x80"), 2);
 	CHECK_INT(chart_label_columns(&c), 5);
 }
 
 int main(void)
 {
 	test_x_ticks();
+	test_time_ticks();
+	test_window();
+	test_y_of_memory();
 	test_y_ticks();
 	test_gaps();
 	test_band();

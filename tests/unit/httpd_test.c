@@ -99,11 +99,21 @@ static void on_short_stream(struct http_exchange *x)
 	CHECK(!http_stream_write(x, "late", 4));
 }
 
+static void on_events(struct http_exchange *x)
+{
+	http_stream_begin(x, HTTP_EVENTS);
+	(void)http_stream_event(x, "one");
+	(void)http_stream_event(x, "two\nlines\r\nand\rmore\n\n.");
+	(void)http_stream_event(x, "");
+	http_stream_end(x);
+	CHECK(!http_stream_event(x, "late"));
+}
+
 static const struct http_route routes[] = {
 	{ "/hello", HTTP_GET, on_hello },        { "/echo", HTTP_GET | HTTP_POST, on_echo },
 	{ "/mark", HTTP_POST, on_mark },         { "/big", HTTP_GET, on_big },
 	{ "/late", HTTP_GET, on_late },          { "/stream", HTTP_GET, on_stream },
-	{ "/short", HTTP_GET, on_short_stream },
+	{ "/short", HTTP_GET, on_short_stream }, { "/events", HTTP_GET, on_events },
 };
 
 /* With routes, user and names; the rest of `o` is the test's. */
@@ -574,6 +584,8 @@ static void test_stream(struct reactor *r)
 	CHECK(answers("GET /short HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 ",
 		      "\r\n\r\n1,2\n0123456789abcdef0123456789abcdef"));
 	CHECK(said("\r\nConnection: close\r\n") && !said("chunked"));
+	CHECK(answers("GET /events HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ",
+		      "\r\n\r\ndata: one\n\ndata: two\ndata: lines\ndata: and\ndata: more\ndata: \ndata: .\n\n\n"));
 	CHECK(answers("HEAD /short HTTP/1.1\r\n" H_CLOSE, "HTTP/1.1 200 ", "chunked\r\n\r\n"));
 	CHECK(answers("HEAD /stream HTTP/1.1\r\n" H_CLOSE, "HTTP/1.1 200 ", "chunked\r\n\r\n"));
 	CHECK(server.hold.x == NULL);

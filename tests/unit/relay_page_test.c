@@ -64,7 +64,9 @@ static void test_stranger(void)
 	for (int i = 0; i < 2; i++) {
 		char *text = page_of(&c, i == 0 ? relay_page_main : relay_page_html);
 		CHECK(strstr(text, "<script>alert") == NULL && strchr(text, '\x01') == NULL);
-		CHECK_INT(count(text, "&lt;script&gt;alert(1)&lt;/script&gt;&quot;'&amp;"), 2);
+		CHECK_INT(count(text, "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp; "
+				      "\xef\xbf\xbd:80"),
+			  2);
 		CHECK_INT(count(text, "<script>"), i);
 		free(text);
 	}
@@ -145,7 +147,7 @@ static void test_metrics(void)
 	fclose(out);
 	CHECK(strstr(text, "\ntool_bytes_total{way=\"up\"} 18446744073709551615\n") != NULL);
 	CHECK(strstr(text, "\ntool_ended_total{reason=\"cut\"} 3\n") != NULL);
-	CHECK(strstr(text, "\ntool_uptime_seconds 1.500\n") != NULL);
+	CHECK(strstr(text, "\ntool_uptime_seconds 1.5\n") != NULL);
 	CHECK_INT(count(text, "# HELP "), count(text, "# TYPE "));
 	free(text);
 }

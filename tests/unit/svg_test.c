@@ -1,4 +1,5 @@
 /* svg_test.c - the parts of the document that carry the data; what it looks like only an eye can test. */
+#include "cdefs.h"
 #include "check.h"
 #include "svg.h"
 
@@ -126,6 +127,16 @@ static void test_text_is_escaped(void)
 	free(svg);
 }
 
+/* A file that is no XML is refused by its viewers as a whole. */
+static void test_text_is_valid(void)
+{
+	const struct chart c = { .title = "\xff\xc3\xa9\xed\xa0\x80\xef\xbf\xbf'\x7f" };
+	char *svg = draw(&c);
+
+	check_has(svg, "<title>\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd&#39; </title>");
+	free(svg);
+}
+
 static void test_size_ticks_and_dashes(void)
 {
 	const double size[] = { 1024, 32768, 1048576 }, rate[] = { 20, 700, 8000 };
@@ -213,6 +224,120 @@ static void test_band_of_gaps(void)
 	free(svg);
 }
 
+/* Lines with labels above the plot, each where it touches no other one: in a second row, or left out. */
+static void test_markers(void)
+{
+	static const struct chart_mark marks[] = { { 0, "begin" }, { 1, "a < b" },   { 1.1, "near" },
+						   { 4, "end" },   { 99, "beyond" }, { NAN, "never" } };
+	const struct chart_series series = { .label = "s", .x = x, .y = x, .n = 5 };
+	const struct chart plain = { .series = &series, .n_series = 1 };
+	struct chart c = plain;
+	c.marks = marks;
+	c.n_marks = COUNT_OF(marks);
+	char *svg = draw(&c), *without = draw(&plain);
+
+	check_document(svg);
+	CHECK_INT(count(svg, "<path class=\"axis marker\""), 4);
+	check_has(svg, ">a &lt; b</text>");
+	CHECK_INT(count(svg, "beyond") + count(svg, "never"), 0);
+	check_has(svg, "<text x=\"232.8\" y=\"71.0\" class=\"marker\">near</text>");
+	check_has(svg, "<text x=\"216.8\" y=\"55.0\" class=\"marker\">a &lt; b</text>"); /* a row higher */
+	check_has(svg, "y=\"71.0\" class=\"marker\" text-anchor=\"end\">end</text>");    /* no room at the right */
+	check_has(svg, "viewBox=\"0 0 720 412\"");
+	check_has(without, "viewBox=\"0 0 720 380\"");
+	CHECK_INT(count(without, "marker"), 0);
+	free(svg);
+	free(without);
+}
+
+static void test_many_markers(void)
+{
+	static struct chart_mark marks[100];
+	const struct chart_series series = { .x = x, .y = x, .n = 5 };
+	const struct chart c = { .series = &series, .n_series = 1, .marks = marks, .n_marks = 100 };
+
+	for (size_t i = 0; i < 100; i++)
+		marks[i] = (struct chart_mark){ (double)i / 25, "\xc3\xa9ight columns and twenty more of them" };
+	char *svg = draw(&c);
+	check_document(svg);
+	CHECK_INT(count(svg, "<path class=\"axis marker\""), 100);
+	CHECK(count(svg, "class=\"marker\"") >= 3 && count(svg, "class=\"marker\"") <= 15);
+	CHECK_INT(count(svg, ">\xc3\xa9ight columns and twenty\xe2\x80\xa6</text>"), count(svg, "class=\"marker\""));
+	free(svg);
+}
+
+enum { MANY = 6000 };
+
+/* Of thousands of points the extremes are left; of each piece between gaps, too. */
+static void test_dense(void)
+{
+	static double many_x[MANY], many_y[MANY];
+	const struct chart_series series = { .x = many_x, .y = many_y, .n = MANY, .filled = true };
+	const struct chart c = { .width = 480, .height = 200, .series = &series, .n_series = 1 };
+
+	for (size_t i = 0; i < MANY; i++) {
+		many_x[i] = (double)i;
+		many_y[i] = i == 1234 ? 100 : i == 4321 ? -100 : i > 2000 && i < 3000 ? NAN : (double)(i % 7);
+	}
+	many_y[10] = NAN; /* a gap that nobody could see */
+	char *svg = draw(&c);
+	check_document(svg);
+	CHECK(strlen(svg) < 40000);
+	CHECK_INT(count(svg, "class=\"mark"), 0);
+	char *line = strstr(svg, "<path class=\"line thin s0\"");
+	*strchr(line, '>') = '\0';
+	CHECK_INT(count(line, ",24.0"), 1); /* the spike up, and the one down: the ends of the axis */
+	CHECK_INT(count(line, ",164.0"), 1);
+	CHECK_INT(count(line, "h0"), 2); /* two pieces */
+	line[strlen(line)] = '>';
+	check_has(svg, "viewBox=\"0 0 480 200\"");
+	free(svg);
+}
+
+static void test_area(void)
+{
+	const double y[] = { 0, 10, NAN, 5, 5 };
+	const struct chart_series series = { .label = "s", .x = x, .y = y, .n = 5, .filled = true };
+	const struct chart c = { .series = &series, .n_series = 1 };
+	char *svg = draw(&c);
+
+	check_document(svg);
+	check_has(svg, "path.area{");
+	check_has(svg, "<path class=\"area s0\" d=\"M46.0,344.0L46.0,344.0L208.5,44.0V344.0z"
+		       "M533.5,344.0L533.5,194.0L696.0,194.0V344.0z\"/>\n");
+	check_has(svg, "<path class=\"line s0\" d=\"M46.0,344.0h0L208.5,44.0M533.5,194.0h0L696.0,194.0\"/>\n");
+	free(svg);
+}
+
+/* In a page there may be several: nothing of one reaches another one, or the page. */
+static void test_inline(void)
+{
+	const struct chart_series series = { .label = "s", .x = x, .y = x, .n = 5 };
+	const struct chart c = { .title = "CPU <\"'", .width = 480, .height = 200, .series = &series, .n_series = 1 };
+	char *svg = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&svg, &len);
+
+	svg_inline(out, &c);
+	fclose(out);
+	CHECK_INT(strncmp(svg,
+			  "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 480 200\" "
+			  "aria-label=\"CPU &lt;&quot;&#39;\">\n",
+			  70),
+		  0);
+	CHECK_INT(strcmp(svg + strlen(svg) - 7, "</svg>\n"), 0);
+	CHECK_INT(count(svg, "<style") + count(svg, " id=") + count(svg, "xmlns") + count(svg, "url("), 0);
+	check_has(svg, ">s</text>"); /* the legend, beside the title */
+	free(svg);
+
+	out = open_memstream(&svg, &len);
+	svg_inline_style(out);
+	fclose(out);
+	for (const char *line = svg; *line != '\0'; line += strcspn(line, "\n") + 1)
+		CHECK(strncmp(line, "svg.chart ", 10) == 0 || line[0] == '@' || line[0] == '}');
+	free(svg);
+}
+
 /* Two charts in one document: the second begins where the first ends, and the wider labels of one move both axes. */
 static void test_charts_under_each_other(void)
 {
@@ -247,10 +372,16 @@ int main(void)
 	test_gap_lifts_the_pen();
 	test_degenerate_charts();
 	test_text_is_escaped();
+	test_text_is_valid();
 	test_size_ticks_and_dashes();
 	test_many();
 	test_band();
 	test_band_of_gaps();
 	test_charts_under_each_other();
+	test_markers();
+	test_many_markers();
+	test_dense();
+	test_area();
+	test_inline();
 	return check_done();
 }

@@ -68,6 +68,29 @@ static void test_braille_picture(void)
 	free(picture);
 }
 
+static void test_markers_and_area(void)
+{
+	static const struct chart_mark marks[] = { { 1, "one" }, { 1.5, "no room" }, { 4, "far" }, { 9, "beyond" } };
+	static const double steps[] = { 0, 5, 5, NAN, 10 };
+	const struct chart_series series = { .label = "up", .x = x, .y = steps, .n = 5, .filled = true };
+	const struct chart c = { .series = &series, .n_series = 1, .marks = marks, .n_marks = 4 };
+	char *picture = draw(&c, 40, 12, false);
+
+	CHECK_STR(picture, "    o up\n"
+			   "            one no room            far\n"
+			   "10 +        '   '                    o\n"
+			   "   |        '   '                    :\n"
+			   "   |        '   '                    :\n"
+			   "   |        '   '                    :\n"
+			   " 5 +       .o::::::::o               :\n"
+			   "   |     .::::::::::::               :\n"
+			   "   |  .:::::::::::::::               :\n"
+			   " 0 +o:::::::::::::::::               :\n"
+			   "   ++---+---+---+----+---+---+---+---+\n"
+			   "    0  0.5  1  1.5   2  2.5  3  3.5  4\n");
+	free(picture);
+}
+
 /* The columns of the widest line, and the number of lines. */
 static size_t measure(const char *picture, size_t *lines)
 {
@@ -227,6 +250,7 @@ int main(void)
 {
 	test_ascii_picture();
 	test_braille_picture();
+	test_markers_and_area();
 	test_bounds();
 	test_long_legend_and_labels();
 	test_degenerate_charts();

@@ -7,6 +7,7 @@
 #include "diag.h"
 #include "os.h"
 #include "record.h"
+#include "screen.h"
 #include "sig.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum { PIECE = 64 * 1024 };
@@ -130,28 +130,15 @@ static int order_set(const char *path, int n, char **words, bool json)
 
 /* --- top ----------------------------------------------------------------------------------------------------------- */
 
-/* Keys come at once, and are not shown; Ctrl-Z would leave the terminal as we have made it. False: it is no terminal. */
-static bool set_keys(struct termios *before)
-{
-	if (tcgetattr(STDIN_FILENO, before) < 0)
-		return false;
-	struct termios keys = *before;
-	keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	keys.c_cc[VSUSP] = _POSIX_VDISABLE;
-	keys.c_cc[VMIN] = 1;
-	keys.c_cc[VTIME] = 0;
-	return tcsetattr(STDIN_FILENO, TCSANOW, &keys) == 0;
-}
-
 /* Until it is time for the next frame. True: it is over, by a signal or by q. */
-static bool wait_for_key(bool has_keys, uint64_t deadline_ns)
+static bool wait_for_key(int keys, uint64_t deadline_ns)
 {
-	struct pollfd fds = { .fd = has_keys ? STDIN_FILENO : -1, .events = POLLIN };
+	struct pollfd fds = { .fd = keys, .events = POLLIN };
 	while (clk_mono_ns() < deadline_ns && sig_pending(NULL) == 0) {
 		char key = '\0';
 		if (sig_wait(&fds, 1, deadline_ns) <= 0)
 			continue;
-		if (read(STDIN_FILENO, &key, 1) <= 0)
+		if (read(keys, &key, 1) <= 0)
 			fds.fd = -1;
 		if (key == 'q' || key == 'Q')
 			return true;
@@ -160,19 +147,19 @@ static bool wait_for_key(bool has_keys, uint64_t deadline_ns)
 }
 
 /* 0: until q or a signal. -1 with *e: the relay has ended. */
-static int show_frames(int fd, const char *path, struct relay_screen *screen, bool has_keys, struct net_error *e)
+static int show_frames(int fd, const char *path, struct screen *screen, int keys, struct net_error *e)
 {
 	struct reply r = { 0 };
 	char question[64];
 	unsigned columns, lines;
 	int result;
 	do {
-		relay_screen_size(screen, &columns, &lines);
+		screen_size(screen, &columns, &lines);
 		snprintf(question, sizeof(question), "top %u %u", columns, lines > 1 ? lines - 1 : 0);
 		result = ask(fd, question, &r, path, e);
 		if (result == 0)
-			relay_screen_show(screen, r.text, r.len);
-	} while (result == 0 && !ferror(stdout) && !wait_for_key(has_keys, clk_mono_ns() + NS_PER_S));
+			screen_show(screen, r.text, r.len);
+	} while (result == 0 && !ferror(stdout) && !wait_for_key(keys, clk_mono_ns() + NS_PER_S));
 	buf_free(&r.in);
 	return result < 0 && e->sys == ECANCELED ? 0 : result;
 }
@@ -180,16 +167,12 @@ static int show_frames(int fd, const char *path, struct relay_screen *screen, bo
 static int order_top(const char *path, bool json)
 {
 	struct net_error e;
-	struct termios before;
 	int fd = relay_place_connect(path, &e), result = -1;
 	sig_open();
 	if (fd >= 0) {
-		struct relay_screen *screen = relay_screen_open();
-		bool has_keys = relay_screen_is_terminal(screen) && set_keys(&before);
-		result = show_frames(fd, path, screen, has_keys, &e);
-		relay_screen_close(screen);
-		if (has_keys)
-			tcsetattr(STDIN_FILENO, TCSANOW, &before);
+		struct screen *screen = screen_open();
+		result = show_frames(fd, path, screen, screen_take_keys(screen), &e);
+		screen_close(screen);
 		close(fd);
 	}
 	if (result < 0)

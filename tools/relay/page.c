@@ -21,7 +21,6 @@
 #include <string.h>
 
 enum { FORGET_S = 10 };
-#define PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
 struct look {
 	struct relay_pages *pages;
@@ -87,7 +86,7 @@ static void put_main(FILE *out, const struct look *look, const struct relay_cens
 
 static const struct kind page_kind = { HTTP_HTML, false, false, put_page };
 static const struct kind json_kind = { HTTP_JSON, false, false, put_json };
-static const struct kind metrics_kind = { PROMETHEUS, false, true, put_metrics };
+static const struct kind metrics_kind = { HTTP_METRICS, false, true, put_metrics };
 static const struct kind json_stream_kind = { HTTP_EVENTS, true, false, put_json };
 static const struct kind html_stream_kind = { HTTP_EVENTS, true, false, put_main };
 
@@ -102,23 +101,6 @@ static char *show(struct look *look, const struct relay_census *c, size_t *len)
 	look->kind->put(out, look, c, &look->visit);
 	fclose(out);
 	return text;
-}
-
-/* Each line of an event begins with "data: ", and an empty one ends it. */
-static char *as_event(const char *text, size_t *len)
-{
-	char *event = NULL;
-	FILE *out = open_memstream(&event, len);
-	while (out != NULL && *text != '\0') {
-		size_t n = strcspn(text, "\n");
-		fprintf(out, "data: %.*s\n", (int)n, text);
-		text += n + (text[n] == '\n');
-	}
-	if (out != NULL) {
-		fputs("\n", out);
-		fclose(out);
-	}
-	return event;
 }
 
 /* --- who looks ---------------------------------------------------------------------------------------------------- */
@@ -154,10 +136,8 @@ static void write_event(struct look *look, const struct relay_census *c)
 {
 	size_t len;
 	char *text = show(look, c, &len);
-	char *event = text != NULL ? as_event(text, &len) : NULL;
-	if (event != NULL)
-		look->is_full = !http_stream_write(look->hold.x, event, len);
-	free(event);
+	if (text != NULL)
+		look->is_full = !http_stream_event(look->hold.x, text);
 	free(text);
 }
 
@@ -257,7 +237,7 @@ static void on_stream(struct http_exchange *x)
 
 static void on_icon(struct http_exchange *x)
 {
-	http_reply(x, 200, "image/svg+xml", relay_page_icon, strlen(relay_page_icon));
+	http_reply(x, 200, HTTP_SVG, relay_page_icon, strlen(relay_page_icon));
 }
 
 static const struct http_route routes[] = {

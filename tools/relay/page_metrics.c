@@ -1,54 +1,40 @@
-/* page_metrics.c - the relay's family: the sums for Prometheus and what else reads its text format (0.0.4).
- *
- *	# HELP tcprelay_bytes_total Bytes delivered to the server (up), to the client (down).
- *	# TYPE tcprelay_bytes_total counter
- *	tcprelay_bytes_total{way="up"} 4096
+/* page_metrics.c - the relay's family: the sums for Prometheus and what else reads its text format (metrics.h).
  *
  * Only sums: a series for each connection would live in their database for ever. */
 #include "page.h"
 
-static void put_head(FILE *out, const struct relay *relay, const char *name, const char *type, const char *help)
+#include "clock.h"
+#include "metrics.h"
+
+static void put_one(struct metrics *m, const char *name, enum metrics_type type, uint64_t value, const char *help)
 {
-	const char *tool = relay->tool->name;
-	fprintf(out, "# HELP %s_%s %s\n# TYPE %s_%s %s\n", tool, name, help, tool, name, type);
+	metrics_head(m, name, type, help);
+	metrics_u64(m, value, NULL);
 }
 
-static void put_value(FILE *out, const struct relay *relay, const char *name, const char *label, uint64_t value)
+static void put_ends(struct metrics *m, const struct relay_tally *t)
 {
-	fprintf(out, "%s_%s%s %llu\n", relay->tool->name, name, label, (unsigned long long)value);
-}
-
-static void put_one(FILE *out, const struct relay *relay, const char *name, const char *type, uint64_t value,
-		    const char *help)
-{
-	put_head(out, relay, name, type, help);
-	put_value(out, relay, name, "", value);
-}
-
-static void put_ends(FILE *out, const struct relay *relay, const struct relay_tally *t)
-{
-	char label[64];
-	put_head(out, relay, "ended_total", "counter", "Connections that have ended, by what ended them.");
-	for (enum relay_end end = RELAY_END_ORDERLY; end < RELAY_END_DENIED; end++) {
-		snprintf(label, sizeof(label), "{reason=\"%s\"}", relay_end_symbol(end));
-		put_value(out, relay, "ended_total", label, t->ends[end]);
-	}
+	metrics_head(m, "ended_total", METRICS_COUNTER, "Connections that have ended, by what ended them.");
+	for (enum relay_end end = RELAY_END_ORDERLY; end < RELAY_END_DENIED; end++)
+		metrics_u64(m, t->ends[end], "reason", relay_end_symbol(end), NULL);
 }
 
 void relay_page_metrics(FILE *out, const struct relay *relay, const struct relay_census *c)
 {
 	const struct relay_tally *t = &c->tally;
-	put_one(out, relay, "connections_total", "counter", t->connections, "Connections accepted.");
-	put_one(out, relay, "denied_total", "counter", t->denied, "Connections that the rules did not let in.");
-	put_one(out, relay, "failed_total", "counter", t->failed, "Connections that never reached a server.");
-	put_head(out, relay, "bytes_total", "counter", "Bytes delivered to the server (up), to the client (down).");
-	put_value(out, relay, "bytes_total", "{way=\"up\"}", t->bytes_up);
-	put_value(out, relay, "bytes_total", "{way=\"down\"}", t->bytes_down);
-	put_ends(out, relay, t);
-	put_one(out, relay, "live", "gauge", t->live, "Connections now.");
-	put_one(out, relay, "paused", "gauge", c->n_paused, "Connections of which one side is paused by backpressure.");
-	put_one(out, relay, "waiting", "gauge", c->n_waiting, "Connections in which bytes wait for the other side.");
-	put_one(out, relay, "draining", "gauge", relay->is_draining, "1 when nobody new is accepted any more.");
-	put_head(out, relay, "uptime_seconds", "gauge", "Since the start.");
-	fprintf(out, "%s_uptime_seconds %.3f\n", relay->tool->name, (double)(c->now_ns - relay->start_ns) / 1e9);
+	struct metrics m;
+	metrics_begin(&m, out, relay->tool->name);
+	put_one(&m, "connections_total", METRICS_COUNTER, t->connections, "Connections accepted.");
+	put_one(&m, "denied_total", METRICS_COUNTER, t->denied, "Connections that the rules did not let in.");
+	put_one(&m, "failed_total", METRICS_COUNTER, t->failed, "Connections that never reached a server.");
+	metrics_head(&m, "bytes_total", METRICS_COUNTER, "Bytes delivered to the server (up), to the client (down).");
+	metrics_u64(&m, t->bytes_up, "way", "up", NULL);
+	metrics_u64(&m, t->bytes_down, "way", "down", NULL);
+	put_ends(&m, t);
+	put_one(&m, "live", METRICS_GAUGE, t->live, "Connections now.");
+	put_one(&m, "paused", METRICS_GAUGE, c->n_paused, "Connections of which one side is paused by backpressure.");
+	put_one(&m, "waiting", METRICS_GAUGE, c->n_waiting, "Connections in which bytes wait for the other side.");
+	put_one(&m, "draining", METRICS_GAUGE, relay->is_draining, "1 when nobody new is accepted any more.");
+	metrics_head(&m, "uptime_seconds", METRICS_GAUGE, "Since the start.");
+	metrics_f64(&m, (double)((c->now_ns - relay->start_ns) / NS_PER_MS) / 1000, NULL);
 }

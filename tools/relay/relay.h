@@ -378,13 +378,4 @@ int relay_control_main(const char *verb, int argc, char **argv, bool json);
  * for both. False with a line in why; nothing is changed then. */
 MUST_USE bool relay_set_words(struct impair_spec spec[2], const char *words, char why[static IMPAIR_WHY]);
 
-/* top.c: the other end of `top`: asks `ask` for a frame each second until q, a signal or the end of the relay; the exit
- * status. */
-struct relay_screen;
-struct relay_screen *relay_screen_open(void); /* standard output; the caller's, until relay_screen_close */
-bool relay_screen_is_terminal(const struct relay_screen *s);
-void relay_screen_size(const struct relay_screen *s, unsigned *columns, unsigned *lines);
-void relay_screen_show(struct relay_screen *s, const char *text, size_t len);
-void relay_screen_close(struct relay_screen *s); /* or NULL */
-
 #endif
