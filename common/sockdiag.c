@@ -1,9 +1,12 @@
 #include "sockdiag.h"
 
 #include "mem.h"
+#include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +17,7 @@
 enum {
 	BUFFER_LEN = 64 * 1024, /* the kernel fills at most 32 KiB in one go (netlink_dump) */
 	TRIES = 4,
+	THREAD_STACK = 256 * 1024,
 	OP_LEN = sizeof(struct inet_diag_bc_op),
 	FILTER_LEN = SOCKDIAG_KERNEL_PORTS * 2 * 3 * OP_LEN,
 };
@@ -89,9 +93,9 @@ bool sockdiag_decode(struct sockdiag_socket *out, const unsigned char *message, 
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
-/* WHY the older of the two kinds of question (TCPDIAG_GETSOCK, not SOCK_DIAG_BY_FAMILY): its dump has both families. The
- * walk through the kernel's hash table, which has as many slots as the machine has memory for, is what a dump of few
- * sockets costs; so it is walked once and not twice. */
+/* WHY the older of the two kinds of question (TCPDIAG_GETSOCK, not SOCK_DIAG_BY_FAMILY): its dump has both
+ * families. The walk through the kernel's hash table, which has as many slots as the machine has memory for, is
+ * what a dump of few sockets costs; so it is walked once and not twice. */
 struct question {
 	struct nlmsghdr header;
 	struct inet_diag_req request;
@@ -216,36 +220,88 @@ static int take_answer(struct sockdiag *d, struct answer *a)
 
 /* --- the calls ---------------------------------------------------------------------------------------------------- */
 
+static int open_here(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+}
+
+struct visit {
+	int netns_fd, fd, error;
+};
+
+static void *visit_main(void *arg)
+{
+	struct visit *v = arg;
+	v->fd = setns(v->netns_fd, CLONE_NEWNET) == 0 ? open_here() : -1;
+	v->error = errno;
+	return NULL;
+}
+
+/* A socket belongs for good to the network in which it was opened; a network namespace is a thread's own matter. So a
+ * thread goes there, opens it and ends, and nobody else leaves his own network even for an instant. */
+static int open_there(int netns_fd)
+{
+	struct visit v = { .netns_fd = netns_fd, .fd = -1 };
+	pthread_t thread;
+	int error = os_thread_start(&thread, THREAD_STACK, visit_main, &v);
+	if (error == 0) {
+		pthread_join(thread, NULL);
+		error = v.error;
+	}
+	errno = error;
+	return v.fd;
+}
+
 static int open_socket(struct sockdiag *d)
 {
-	d->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	d->fd = d->netns_fd >= 0 ? open_there(d->netns_fd) : open_here();
 	return d->fd < 0 ? -1 : 0;
+}
+
+static int fail_to_open(struct sockdiag *d, struct net_error *e)
+{
+	net_fail(e, "open", "sock_diag");
+	if (d->netns_fd >= 0)
+		close(d->netns_fd);
+	if (e->sys == EPROTONOSUPPORT)
+		e->reason = "this kernel was built without sock_diag, and cannot tell about other programs' sockets";
+	else if (e->sys == EPERM && d->netns_fd >= 0)
+		e->reason = "to look into another network namespace needs CAP_SYS_ADMIN over it, and over our own";
+	*d = (struct sockdiag){ 0 };
+	return -1;
 }
 
 int sockdiag_open(struct sockdiag *d, struct net_error *e)
 {
-	*d = (struct sockdiag){ 0 };
-	if (open_socket(d) < 0) {
-		net_fail(e, "open", "sock_diag");
-		if (e->sys == EPROTONOSUPPORT)
-			e->reason =
-				"this kernel was built without sock_diag, and cannot tell about other programs' sockets";
-		return -1;
-	}
+	*d = (struct sockdiag){ .netns_fd = -1 };
+	if (open_socket(d) < 0)
+		return fail_to_open(d, e);
+	d->buffer = xmalloc(BUFFER_LEN);
+	return 0;
+}
+
+int sockdiag_open_in(struct sockdiag *d, int netns_fd, struct net_error *e)
+{
+	*d = (struct sockdiag){ .netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0) };
+	if (d->netns_fd < 0 || open_socket(d) < 0)
+		return fail_to_open(d, e);
 	d->buffer = xmalloc(BUFFER_LEN);
 	return 0;
 }
 
 void sockdiag_close(struct sockdiag *d)
 {
-	if (d->buffer != NULL)
+	if (d->buffer != NULL) {
 		close(d->fd);
+		if (d->netns_fd >= 0)
+			close(d->netns_fd);
+	}
 	free(d->buffer);
 	free(d->sockets);
 	*d = (struct sockdiag){ 0 };
 }
 
-static bool is_wanted(const struct sockdiag_filter *f, const struct sockdiag_socket *s)
+static bool has_port(const struct sockdiag_filter *f, const struct sockdiag_socket *s)
 {
 	uint16_t here = addr_port(&s->local), there = addr_port(&s->peer);
 	for (size_t i = 0; i < f->n_ports; i++) {
@@ -253,6 +309,11 @@ static bool is_wanted(const struct sockdiag_filter *f, const struct sockdiag_soc
 			return true;
 	}
 	return f->n_ports == 0;
+}
+
+static bool is_wanted(const struct sockdiag_filter *f, const struct sockdiag_socket *s)
+{
+	return has_port(f, s) && (f->wants == NULL || f->wants(s, f->context));
 }
 
 static void keep(struct sockdiag *d, void *context, const struct sockdiag_socket *s)
@@ -366,6 +427,26 @@ int sockdiag_find(struct sockdiag *d, const struct addr *local, const struct add
 		return fail(e, error);
 	/* Where there is no such connection, the kernel names the listener that would take it. */
 	return error == 0 && found.n == 1 && addr_equal(&out->local, local) && addr_equal(&out->peer, peer);
+}
+
+/* --- reading it --------------------------------------------------------------------------------------------------- */
+
+void sockdiag_leave_out_syn_fin(struct sockdiag_socket *s)
+{
+	const uint32_t peer_sent_fin = SOCKDIAG_BIT(SOCKDIAG_CLOSE_WAIT) | SOCKDIAG_BIT(SOCKDIAG_LAST_ACK) |
+				       SOCKDIAG_BIT(SOCKDIAG_CLOSING);
+	const uint32_t fin_or_syn_is_out = SOCKDIAG_BIT(SOCKDIAG_FIN_WAIT_1) | SOCKDIAG_BIT(SOCKDIAG_LAST_ACK) |
+					   SOCKDIAG_BIT(SOCKDIAG_CLOSING) | SOCKDIAG_BIT(SOCKDIAG_SYN_SENT);
+	struct tcpinfo *i = &s->info;
+	if (SOCKDIAG_BIT(s->state) & peer_sent_fin) {
+		s->recv_queue -= s->recv_queue > 0;
+		i->bytes_received -= i->bytes_received > 0;
+	}
+	if (SOCKDIAG_BIT(s->state) & fin_or_syn_is_out)
+		s->send_queue -= s->send_queue > 0;
+	uint64_t sent = i->bytes_sent - i->bytes_resent;
+	if (i->bytes_acked > sent && i->bytes_acked <= sent + 2)
+		i->bytes_acked = sent;
 }
 
 const char *sockdiag_state_name(enum sockdiag_state state)

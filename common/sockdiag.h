@@ -1,7 +1,7 @@
 /* sockdiag.h - every TCP socket of this network namespace, as the kernel sees it: sock_diag(7). Layer 2.
  *
  * What ss(8) shows, and from the same source. No right is needed, not even for the sockets of other users. Sockets of
- * another network namespace are not seen: open it inside that one.
+ * another network namespace are not seen: for those there is sockdiag_open_in, which needs rights.
  *
  *	struct sockdiag d;
  *	struct net_error e;
@@ -72,6 +72,11 @@ struct sockdiag_filter {
 	 * those that are not wanted cost next to nothing. */
 	const uint16_t *ports;
 	size_t n_ports;
+
+	/* Keeps a socket or drops it, so that memory is spent on those that are wanted, however many there are.
+	 * NULL: all. */
+	bool (*wants)(const struct sockdiag_socket *s, void *context);
+	void *context;
 };
 enum { SOCKDIAG_KERNEL_PORTS = 64 };
 
@@ -82,22 +87,35 @@ struct sockdiag {
 	bool is_torn; /* the kernel said at each of several tries that its table changed under the dump */
 
 	size_t cap;
-	int fd;
+	int fd, netns_fd; /* netns_fd -1: our own network */
 	uint32_t sequence;
 	unsigned char *buffer;
 };
 
 /* 0, or -1 with *e: EPROTONOSUPPORT where the kernel has no sock_diag. */
 MUST_USE int sockdiag_open(struct sockdiag *d, struct net_error *e);
+
+/* The same inside of another network namespace: netns_fd is a descriptor of /proc/PID/ns/net; borrowed for the
+ * call. Needs CAP_SYS_ADMIN over that namespace and over our own (setns(2)): EPERM without. The caller stays where
+ * it is. */
+MUST_USE int sockdiag_open_in(struct sockdiag *d, int netns_fd, struct net_error *e);
+
 void sockdiag_close(struct sockdiag *d);
 
-/* Fills d->sockets. The kernel answers at once; it takes about two microseconds for each socket. 0, or -1 with *e (and n is 0):
- * ENOENT where the kernel cannot tell about TCP (inet_diag, tcp_diag). */
+/* Fills d->sockets. The kernel answers at once; it takes about two microseconds for each socket. 0, or -1 with *e
+ * (and n is 0): ENOENT where the kernel cannot tell about TCP (inet_diag, tcp_diag). */
 MUST_USE int sockdiag_dump(struct sockdiag *d, const struct sockdiag_filter *f, struct net_error *e);
 
 /* One connection. 1: found, in *out. 0: there is none. -1: *e. d->sockets is left as it is. */
 MUST_USE int sockdiag_find(struct sockdiag *d, const struct addr *local, const struct addr *peer, uint32_t interface,
 			   struct sockdiag_socket *out, struct net_error *e);
+
+/* SYN and FIN have a sequence number each (RFC 9293 3.4), and so the kernel counts them as bytes: a connection
+ * over which nothing was sent has acknowledged one, and a FIN that the program has not seen yet is one in its
+ * receive queue. People do not count that way: takes them out of the queues and of info. The state tells where
+ * there is a FIN; the SYN is found by what was sent. LIMIT: as long as not everything is acknowledged the SYN is
+ * in bytes_acked still; and kernels before 4.19 do not know what was sent. */
+void sockdiag_leave_out_syn_fin(struct sockdiag_socket *s);
 
 /* The names of RFC 9293 3.3.2: "SYN-SENT", "ESTABLISHED". */
 const char *sockdiag_state_name(enum sockdiag_state state);

@@ -1,5 +1,5 @@
-/* sockdiag_test.c - the kernel's table against sockets that we have made ourselves. What other programs do meanwhile on this
- * machine is left out by asking for our ports only. */
+/* sockdiag_test.c - the kernel's table against sockets that we have made ourselves. What other programs do
+ * meanwhile on this machine is left out by asking for our ports only. */
 #include "sockdiag.h"
 
 #include "check.h"
@@ -11,6 +11,7 @@
 #include "sock.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -257,7 +258,52 @@ static void test_many(void)
 	close_all();
 }
 
-/* --- where it cannot be had ---------------------------------------------------------------------------------------- */
+/* --- those that somebody wants ------------------------------------------------------------------------------------ */
+
+static bool is_the_server(const struct sockdiag_socket *s, void *context)
+{
+	return s->inode == *(const uint64_t *)context;
+}
+
+/* In addition to the ports. */
+static void test_wants(void)
+{
+	struct net_error e;
+	open_pair("127.0.0.1", AF_INET);
+	uint16_t port = addr_port(&bound), none = 1;
+	uint64_t inode = inode_of(server);
+	struct sockdiag_filter f = { .wants = is_the_server, .context = &inode, .ports = &port, .n_ports = 1 };
+	CHECK_INT(sockdiag_dump(&d, &f, &e), 0);
+	CHECK_INT(d.n, 1);
+	CHECK_INT(of(server)->state, SOCKDIAG_LISTEN);
+	f.ports = &none;
+	CHECK_INT(sockdiag_dump(&d, &f, &e), 0);
+	CHECK_INT(d.n, 0);
+	close_all();
+}
+
+/* A connection over which nothing was sent has moved nothing, and a FIN is no byte. */
+static void test_syn_fin(void)
+{
+	open_pair("127.0.0.1", AF_INET);
+	shutdown(client, SHUT_WR);
+	struct sockdiag_socket s = *wait_for(client, SOCKDIAG_FIN_WAIT_2);
+	CHECK(s.info.bytes_acked > 0);
+	sockdiag_leave_out_syn_fin(&s);
+	CHECK_INT(s.info.bytes_acked, 0);
+	s = *wait_for(accepted, SOCKDIAG_CLOSE_WAIT);
+	CHECK_INT(s.recv_queue, 1);
+	CHECK_INT(s.info.bytes_received, 1);
+	sockdiag_leave_out_syn_fin(&s);
+	CHECK_INT(s.recv_queue, 0);
+	CHECK_INT(s.info.bytes_received, 0);
+	s = (struct sockdiag_socket){ .state = SOCKDIAG_LAST_ACK, .send_queue = 11, .info.bytes_acked = 5 };
+	s.info.bytes_sent = 15;
+	sockdiag_leave_out_syn_fin(&s);
+	CHECK_INT(s.send_queue, 10);
+	CHECK_INT(s.info.bytes_acked, 5);
+	close_all();
+}
 
 static void check_failure(const struct net_error *e, int error, const char *word)
 {
@@ -265,6 +311,74 @@ static void check_failure(const struct net_error *e, int error, const char *word
 	CHECK_INT(e->sys, error);
 	CHECK(strstr(net_error_text(e, text), word) != NULL);
 }
+
+/* --- another network ---------------------------------------------------------------------------------------------- */
+
+static int theirs;
+
+/* A listener of theirs is seen and none of ours, also on the fresh socket after an error; and we are still here. */
+static void look_there(void)
+{
+	struct sockdiag there;
+	struct net_error e;
+	uint64_t here = inode_of(open("/proc/self/ns/net", O_RDONLY));
+	int before = count_fds();
+	if (!CHECK_INT(sockdiag_open_in(&there, theirs, &e), 0))
+		return;
+	CHECK_INT(sockdiag_dump(&there, &(struct sockdiag_filter){ 0 }, &e), 0);
+	CHECK_INT(there.n, 1);
+	if (there.n == 1)
+		CHECK_INT(there.sockets[0].state, SOCKDIAG_LISTEN);
+	CHECK_INT(inode_of(open("/proc/self/ns/net", O_RDONLY)), here);
+	sockdiag_close(&there);
+	CHECK_INT(count_fds(), before + 1);
+	CHECK_INT(sockdiag_open_in(&there, -1, &e), -1);
+	CHECK_INT(e.sys, EBADF);
+}
+
+static void look_without_rights(void)
+{
+	struct sockdiag there;
+	struct net_error e;
+	int before = count_fds();
+	if (!child_forbid(SYS_setns, EPERM))
+		return;
+	CHECK_INT(sockdiag_open_in(&there, theirs, &e), -1);
+	check_failure(&e, EPERM, "CAP_SYS_ADMIN");
+	CHECK_INT(count_fds(), before);
+}
+
+static void test_elsewhere(void)
+{
+	struct net_error e;
+	int ends[2];
+	char byte = 0;
+	CHECK_INT(pipe(ends), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		alarm(CHILD_PATIENCE_S);
+		struct netns_failure why;
+		if (netns_enter(NETNS_BIT(NETNS_NET) | NETNS_BIT(NETNS_LOOPBACK), &why) < 0 ||
+		    sock_serve("127.0.0.1", 0, AF_INET, &(struct sock_options){ 0 }, &bound, &e) < 0 ||
+		    write(ends[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (read(ends[0], &byte, 1) == 1 && CHECK((theirs = open(path, O_RDONLY)) >= 0)) {
+		CHECK_INT(in_child(look_there), 0);
+		CHECK_INT(in_child(look_without_rights), 0);
+		close(theirs);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ends[0]);
+}
+
+/* --- where it cannot be had ---------------------------------------------------------------------------------------- */
 
 static void without_sock_diag(void)
 {
@@ -334,8 +448,8 @@ static void test_names(void)
 	CHECK_STR(sockdiag_state_name(0), "?");
 }
 
-/* Where others have sockets, one of theirs may have our port at its other end; in a network of our own nobody has. Where
- * that is forbidden the counts are right nearly always. */
+/* Where others have sockets, one of theirs may have our port at its other end; in a network of our own nobody has.
+ * Where that is forbidden the counts are right nearly always. */
 static void leave_others(void)
 {
 	struct netns_failure why;
@@ -364,6 +478,9 @@ int main(void)
 	test_many();
 	test_decode();
 	test_names();
+	test_wants();
+	test_syn_fin();
+	test_elsewhere();
 	CHECK_INT(in_child(without_sock_diag), 0);
 	CHECK_INT(in_child(without_tcp_diag), 0);
 	CHECK_INT(in_child(with_overflow), 0);

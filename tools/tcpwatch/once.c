@@ -132,7 +132,7 @@ static void print_all(const struct tcpwatch_options *o, struct sockdiag *d)
 		struct sockdiag_socket *s = &d->sockets[i];
 		if (!tcpwatch_is_wanted(o, s, 1))
 			continue;
-		tcpwatch_leave_out_syn_fin(s);
+		sockdiag_leave_out_syn_fin(s);
 		if (c.sockets == 0 && !o->json)
 			printf("%-12s %8s %8s  %-22s %-22s %s\n", "state", "Recv-Q", "Send-Q", "local", "peer",
 			       "timer");

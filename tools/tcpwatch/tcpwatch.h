@@ -157,7 +157,6 @@ struct tcpwatch_effort {
 int tcpwatch_watch(struct tcpwatch_options *o);
 
 bool tcpwatch_is_wanted(const struct tcpwatch_options *o, const struct sockdiag_socket *s, uint64_t poll);
-void tcpwatch_leave_out_syn_fin(struct sockdiag_socket *s);
 struct sockdiag_filter tcpwatch_filter(const struct tcpwatch_options *o, uint16_t ports[static TCPWATCH_OPERANDS]);
 
 /* --- lines and records: report.c, once.c --------------------------------------------------------------------------- */

@@ -87,28 +87,6 @@ struct sockdiag_filter tcpwatch_filter(const struct tcpwatch_options *o, uint16_
 	return f;
 }
 
-/* SYN and FIN have a sequence number each (RFC 9293 3.4), and so the kernel counts them as bytes: a connection over which
- * nothing was sent has acknowledged one, and a FIN that the program has not seen yet is one in its receive queue. People
- * do not count that way, and the state tells where there is a FIN in it. The SYN is found by what was sent. */
-void tcpwatch_leave_out_syn_fin(struct sockdiag_socket *s)
-{
-	const uint32_t peer_sent_fin = SOCKDIAG_BIT(SOCKDIAG_CLOSE_WAIT) | SOCKDIAG_BIT(SOCKDIAG_LAST_ACK) |
-				       SOCKDIAG_BIT(SOCKDIAG_CLOSING);
-	const uint32_t fin_or_syn_is_out = SOCKDIAG_BIT(SOCKDIAG_FIN_WAIT_1) | SOCKDIAG_BIT(SOCKDIAG_LAST_ACK) |
-					   SOCKDIAG_BIT(SOCKDIAG_CLOSING) | SOCKDIAG_BIT(SOCKDIAG_SYN_SENT);
-	struct tcpinfo *i = &s->info;
-	if (SOCKDIAG_BIT(s->state) & peer_sent_fin) {
-		s->recv_queue -= s->recv_queue > 0;
-		i->bytes_received -= i->bytes_received > 0;
-	}
-	if (SOCKDIAG_BIT(s->state) & fin_or_syn_is_out)
-		s->send_queue -= s->send_queue > 0;
-	uint64_t sent = i->bytes_sent - i->bytes_resent;
-	/* LIMIT: as long as not everything is acknowledged the SYN is in it still; and kernels before 4.19 do not know `sent`. */
-	if (i->bytes_acked > sent && i->bytes_acked <= sent + 2)
-		i->bytes_acked = sent;
-}
-
 /* --- packets ------------------------------------------------------------------------------------------------------- */
 
 static struct addr addr_of(const struct packet *p, const struct packet_end *end)
@@ -370,7 +348,7 @@ static bool is_really_gone(struct watch *w, struct tcpwatch_life *l, uint64_t no
 		return true;
 	if (!is_same(&l->now, &s))
 		return true;
-	tcpwatch_leave_out_syn_fin(&s);
+	sockdiag_leave_out_syn_fin(&s);
 	compare(w, l, &s, now_ns);
 	return false;
 }
@@ -437,7 +415,7 @@ static int poll_once(struct watch *w)
 		w->effort.sockets_max = w->diag.n;
 	note_gap(w, now_ns);
 	for (size_t i = 0; i < w->diag.n; i++) {
-		tcpwatch_leave_out_syn_fin(&w->diag.sockets[i]);
+		sockdiag_leave_out_syn_fin(&w->diag.sockets[i]);
 		take_socket(w, &w->diag.sockets[i], now_ns);
 	}
 	take_missing(w, now_ns);
