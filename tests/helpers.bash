@@ -66,8 +66,20 @@ is_listening_or_dead() {
 	is_listening || has_ended "$SERVER_PID"
 }
 
+# untraced CMD...: for helpers that loop. WHY: before each command of a test bats notes where it stands, which takes as long as
+# twenty commands do. Of a CMD that fails it then says where it was called, and not where in it.
+untraced() {
+	local -
+	set +o functrace
+	"$@"
+}
+
 # wait_until CMD...: tries CMD every 20 ms for at most ten seconds; 1 if it never succeeded.
 wait_until() {
+	untraced try_until "$@"
+}
+
+try_until() {
 	local tries
 	for ((tries = 0; tries < 500; tries++)); do
 		"$@" && return 0

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { HERE = 1, THERE = 2 }; /* the streams (prng.h): what the side under test sends, and what the peer sends */
@@ -54,15 +55,40 @@ static inline void on_one_loop(loop_test *test, const char *name, const char *ba
 		fprintf(stderr, "    in %s with %s and %s\n", name, backend, timers);
 }
 
+static const char *const loop_backends[] = { "epoll", "poll", "select" }, *const loop_timers[] = { "heap", "wheel" };
+
 /* Runs the test on each kind of loop; on each backend only, for what arms no timer and takes long. */
 #define ON_EACH_LOOP(test)    on_each_loop((test), #test, 2)
 #define ON_EACH_BACKEND(test) on_each_loop((test), #test, 1)
 static inline void on_each_loop(loop_test *test, const char *name, size_t n_timers)
 {
-	static const char *const backends[] = { "epoll", "poll", "select" }, *const timers[] = { "heap", "wheel" };
-	for (size_t i = 0; i < COUNT_OF(backends); i++)
+	for (size_t i = 0; i < COUNT_OF(loop_backends); i++)
 		for (size_t k = 0; k < n_timers; k++)
-			on_one_loop(test, name, backends[i], timers[k]);
+			on_one_loop(test, name, loop_backends[i], loop_timers[k]);
+}
+
+enum { LOOP_PATIENCE_S = 60 }; /* what is lost may let a child wait for ever: then SIGALRM ends it */
+
+/* On each backend in a child, all at the same time: for what consists of waiting. WHY exit and not _exit: before it a sanitizer
+ * looks for leaks. */
+#define ON_EACH_BACKEND_AT_ONCE(test) on_each_backend_at_once((test), #test)
+static inline void on_each_backend_at_once(loop_test *test, const char *name)
+{
+	pid_t pid[COUNT_OF(loop_backends)];
+	fflush(NULL);
+	for (size_t i = 0; i < COUNT_OF(loop_backends); i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			alarm(LOOP_PATIENCE_S);
+			on_one_loop(test, name, loop_backends[i], loop_timers[0]);
+			exit(check_bad != 0);
+		}
+	}
+	for (size_t i = 0; i < COUNT_OF(loop_backends); i++) {
+		int status = -1;
+		CHECK_INT(waitpid(pid[i], &status, 0), pid[i]);
+		CHECK_INT(status, 0);
+	}
 }
 
 static inline bool loop_is(const struct reactor *r, const char *backend)
