@@ -114,6 +114,8 @@ void html_begin(FILE *out, const struct html_page *page)
 	put_live(out, page);
 	fputs("</header>\n", out);
 	put_nav(out, page);
+	if (page->html_bar != NULL)
+		fprintf(out, "<div class=\"tools\">%s</div>\n", page->html_bar);
 	fputs("<main>\n", out);
 }
 
@@ -148,6 +150,11 @@ void html_note(FILE *out, enum html_mood mood, const char *fmt, ...)
 {
 	fprintf(out, "<p class=\"note%s\">", class_of(mood));
 	PUT_BETWEEN(out, "", fmt, "</p>\n");
+}
+
+void html_remark(FILE *out, const char *fmt, ...)
+{
+	PUT_BETWEEN(out, "<p class=\"remark\">", fmt, "</p>\n");
 }
 
 void html_pill(FILE *out, enum html_mood mood, const char *fmt, ...)
@@ -286,10 +293,18 @@ static void put_table_head(const struct html_table *t)
 	fputs("</tr></thead><tbody>\n", t->out);
 }
 
+/* An empty cell takes the place of those that are not there. */
+static void end_row(const struct html_table *t)
+{
+	if (t->at < t->n)
+		fprintf(t->out, "<td colspan=\"%zu\"></td>", t->n - t->at);
+	fputs("</tr>\n", t->out);
+}
+
 void html_row(struct html_table *t)
 {
 	if (t->has_rows)
-		fputs("</tr>\n", t->out);
+		end_row(t);
 	else
 		put_table_head(t);
 	fputs("<tr>", t->out);
@@ -335,7 +350,8 @@ void html_small(FILE *out, const char *fmt, ...)
 void html_table_end(struct html_table *t, const char *none_text)
 {
 	if (t->has_rows) {
-		fputs("</tr>\n</tbody></table>", t->out);
+		end_row(t);
+		fputs("</tbody></table>", t->out);
 	} else if (none_text != NULL) {
 		fputs("<p class=\"none\">", t->out);
 		html_text(t->out, "%s", none_text);

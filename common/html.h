@@ -50,7 +50,9 @@ struct html_page {
 	const char *here;   /* the href of the tab that is shown */
 	const char *stream; /* NULL: the page does not change, and has no script */
 	const char *source; /* whose end it is when the stream ends: "the relay"; NULL: the tool's name */
-	unsigned reload_s;  /* without a script; 0: never */
+	const char *
+		html_bar; /* the program's own, below the tabs: what is not in <main>, since it does not change; or NULL */
+	unsigned reload_s; /* without a script; 0: never */
 };
 
 /* From <!doctype> to <main>. */
@@ -73,6 +75,9 @@ void html_heading(FILE *out, const char *name, const char *small_fmt, ...) PRINT
 
 /* A line about something that is to be known. */
 void html_note(FILE *out, enum html_mood mood, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The same, but quietly: small and dim. */
+void html_remark(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* A word on a coloured ground. */
 void html_pill(FILE *out, enum html_mood mood, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -5,7 +5,7 @@
 
 const char html_style[] =
 	":root{color-scheme:light dark;--back:#f4f6f8;--card:#fff;--text:#1c2733;--dim:#5c6b7a;--line:#dde3e9;"
-	"--up:#0072b2;--down:#b34700;--ok:#1a7f4b;--ok-back:#e3f4ea;--warn:#8a5200;--warn-back:#fff1d6;"
+	"--up:#0072b2;--down:#b34700;--ok:#15703f;--ok-back:#e3f4ea;--warn:#8a5200;--warn-back:#fff1d6;"
 	"--bad:#b3261e;--bad-back:#fde7e5;--accent:#0b6e99}\n"
 	"@media(prefers-color-scheme:dark){\n"
 	" :root{--back:#0f151b;--card:#18212a;--text:#e4eaf0;--dim:#93a3b3;--line:#2a3642;--up:#5bb6ee;"
@@ -34,6 +34,15 @@ const char html_style[] =
 	"border-bottom:2px solid transparent;margin-bottom:-1px}\n"
 	"nav a:hover{color:var(--text)}\n"
 	"nav a[aria-current]{color:var(--text);font-weight:600;border-bottom-color:var(--accent)}\n"
+	".tools{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1.2rem;margin:-.3rem 0 1rem;font-size:.9rem}\n"
+	".tools form{display:flex;gap:.4rem;align-items:center;margin-left:auto;max-width:100%}\n"
+	".choice{display:flex;flex-wrap:wrap;gap:.25rem;align-items:center;color:var(--dim)}\n"
+	".choice a{padding:.1rem .55rem;border-radius:1rem;text-decoration:none;color:var(--text);"
+	"border:1px solid var(--line)}\n"
+	".choice a[aria-current]{background:var(--accent);border-color:var(--accent);color:var(--card)}\n"
+	"input,button{font:inherit;color:inherit;border:1px solid var(--line);border-radius:.4rem;padding:.2rem .6rem;"
+	"background:var(--card);min-width:0}\n"
+	"button{cursor:pointer}\n"
 	/* headings, notes, words */
 	"h2{font-size:1rem;margin:1.6rem 0 .5rem}\n"
 	"h2 small{color:var(--dim);font-weight:400}\n"
@@ -48,6 +57,8 @@ const char html_style[] =
 	".pill.ok{background:var(--ok-back);color:var(--ok)}\n"
 	".pill.warn{background:var(--warn-back);color:var(--warn)}\n"
 	".pill.bad{background:var(--bad-back);color:var(--bad)}\n"
+	".remark{color:var(--dim);font-size:.85rem;margin:.75rem 0 0}\n"
+	"summary{cursor:pointer;margin:1.6rem 0 .5rem;font-weight:600}\n"
 	/* cards */
 	".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr));gap:.75rem}\n"
 	".cards:has(>.wide){display:flex;flex-wrap:wrap}\n"
@@ -78,6 +89,7 @@ const char html_style[] =
 	"border-radius:.6rem}\n"
 	/* tables */
 	".scroll{background:var(--card);border:1px solid var(--line);border-radius:.6rem;overflow-x:auto}\n"
+	".cards+.scroll{margin-top:.75rem}\n"
 	"table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
 	"th{color:var(--dim);font-weight:500;font-size:.8rem;text-align:left;white-space:nowrap}\n"
 	"th,td{padding:.4rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
@@ -86,6 +98,7 @@ const char html_style[] =
 	"td small{display:block;color:var(--dim);font-size:.8rem}\n"
 	"td.name{max-width:17rem;overflow-wrap:break-word}\n"
 	"td.words{min-width:11rem}\n"
+	"td.time{white-space:nowrap;width:1%}\n"
 	"td.code{font-family:ui-monospace,'SF Mono',Menlo,'DejaVu Sans Mono',monospace;font-size:.9em;"
 	"overflow-wrap:anywhere}\n"
 	".pairs th{font-size:inherit;width:1%;padding-right:1.5rem;vertical-align:top}\n"
@@ -100,7 +113,7 @@ const char html_style[] =
 	" body{padding:.8rem}\n"
 	" .cards{grid-template-columns:repeat(auto-fill,minmax(min(100%,6.8rem),1fr));gap:.5rem}\n"
 	" .cards>.card{flex-basis:6.8rem;padding:.55rem .65rem}\n"
-	" .card b{font-size:1.15rem}\n"
+	" .card b{font-size:1.15rem;white-space:normal}\n"
 	" .rows thead{display:none}\n"
 	" .rows,.rows tbody,.rows tr,.rows td{display:block}\n"
 	" .rows tr{padding:.5rem 0;border-bottom:1px solid var(--line)}\n"
