@@ -109,7 +109,20 @@ static void on_events(struct http_exchange *x)
 	CHECK(!http_stream_event(x, "late"));
 }
 
+static void on_nothing(struct http_exchange *x)
+{
+	http_no_content(x);
+	http_redirect(x, "/twice");
+}
+
+static void on_form(struct http_exchange *x)
+{
+	http_redirect(x, "/hello?from=form");
+	http_no_content(x);
+}
+
 static const struct http_route routes[] = {
+	{ "/nothing", HTTP_POST, on_nothing },   { "/form", HTTP_POST, on_form },
 	{ "/hello", HTTP_GET, on_hello },        { "/echo", HTTP_GET | HTTP_POST, on_echo },
 	{ "/mark", HTTP_POST, on_mark },         { "/big", HTTP_GET, on_big },
 	{ "/late", HTTP_GET, on_late },          { "/stream", HTTP_GET, on_stream },
@@ -256,6 +269,20 @@ static void test_answer(struct reactor *r)
 	CHECK_INT(httpd_tally(server.h).requests, 4);
 	CHECK_INT(httpd_tally(server.h).refused, 0);
 	CHECK_INT(server.routed, 4);
+	end_server();
+}
+
+/* Without content there is no length either (RFC 9110 8.6), and the next answer on the connection follows right behind. */
+static void test_no_content(struct reactor *r)
+{
+	serve(r, (struct httpd_options){ 0 }, 0);
+	CHECK(answers("POST /nothing HTTP/1.1\r\n" H_KEEP "GET /echo?next HTTP/1.1\r\n" H_CLOSE,
+		      "HTTP/1.1 204 No Content\r\n", "\r\n\r\n[next]"));
+	CHECK_INT(count(asked, "HTTP/1.1 "), 2);
+	CHECK_INT(count(asked, "Content-Length"), 1);
+	CHECK_INT(count(asked, "Content-Type: "), 1);
+	CHECK(answers("POST /form HTTP/1.1\r\n" H_CLOSE, "HTTP/1.1 303 See Other\r\n", "see /hello?from=form\n"));
+	CHECK(said("\r\nLocation: /hello?from=form\r\n") && said("\r\nContent-Length: 21\r\n"));
 	end_server();
 }
 
@@ -828,6 +855,7 @@ static void test_noise(struct reactor *r)
 int main(void)
 {
 	ON_EACH_LOOP(test_answer);
+	ON_EACH_LOOP(test_no_content);
 	ON_EACH_BACKEND(test_methods);
 	ON_EACH_BACKEND(test_strangers);
 	ON_EACH_LOOP(test_kept);

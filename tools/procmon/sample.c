@@ -26,6 +26,12 @@ const char *source_name(enum source source)
 
 /* --- the parts that cost more ------------------------------------------------------------------------------------- */
 
+bool sample_is_late(const struct watched *w)
+{
+	struct pollfd p = { .fd = w->member[0].proc.pid_fd, .events = POLLIN };
+	return p.fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
 static void read_threads(struct watched *w)
 {
 	bool with_wchan = w->source[SOURCE_THREADS].looked_ns != 0;
@@ -51,8 +57,11 @@ static void read_files(struct watched *w)
 /* Which sockets it has stands among its files. */
 static void read_sockets(struct watched *w)
 {
-	if (w->files.at_ns < w->at_ns)
-		sample_sources(w, SOURCE_BIT(SOURCE_FILES));
+	if (w->files.at_ns < w->at_ns) {
+		read_files(w);
+		if (sample_is_late(w))
+			files_undo(&w->files);
+	}
 	sockets_read(&w->sockets, &w->files, &w->member[0].proc, clk_mono_ns());
 	if (!w->sockets.is_known || w->files.n_more > 0)
 		return; /* the sums would be of a part */
@@ -111,12 +120,6 @@ static void (*const readers[SOURCES])(struct watched *w) = {
 	[SOURCE_THREADS] = read_threads, [SOURCE_FILES] = read_files, [SOURCE_SOCKETS] = read_sockets,
 	[SOURCE_PSS] = read_pss,         [SOURCE_MAPS] = read_maps,
 };
-
-bool sample_is_late(const struct watched *w)
-{
-	struct pollfd p = { .fd = w->member[0].proc.pid_fd, .events = POLLIN };
-	return p.fd >= 0 && poll(&p, 1, 0) > 0;
-}
 
 /* What was read of a process that ended meanwhile is of a corpse, without files and memory: what was known before stands again. */
 static void undo(struct watched *w, enum source source)
@@ -229,9 +232,11 @@ static void fill_memory(struct watched *w)
 	char text[8192];
 	double resident = 0;
 	ssize_t len = procfs_read(&w->member[0].proc, "status", text, sizeof(text));
-	if (len < 0 || !procfs_parse_status(&w->status, text, (size_t)len))
-		w->status = (struct procfs_status){ 0 };
-	if (!w->status.has_memory)
+	struct procfs_status status;
+	if (len < 0 || !procfs_parse_status(&status, text, (size_t)len))
+		return;
+	w->status = status;
+	if (!status.has_memory)
 		return;
 	for (size_t i = 0; i < w->n_members; i++)
 		resident += (double)w->member[i].resident_bytes;
@@ -271,11 +276,12 @@ static void note_extremes(struct watched *w)
 	}
 }
 
-bool sample_take(struct watched *w, bool is_last)
+enum look sample_take(struct watched *w, bool is_last)
 {
 	uint64_t sum[COUNTERS] = { 0 }, begin_ns = clk_mono_ns();
-	if (!tree_read(w))
-		return false;
+	enum look look = tree_read(w);
+	if (look != LOOK_DONE)
+		return look;
 	w->at_ns = w->member[0].at_ns;
 	w->at_real_ns = clk_real_ns() - (int64_t)(clk_mono_ns() - w->at_ns);
 	w->stat = w->member[0].stat;
@@ -300,5 +306,5 @@ bool sample_take(struct watched *w, bool is_last)
 	w->before_ns = w->at_ns;
 	w->took_ns = clk_mono_ns() - begin_ns;
 	w->samples++;
-	return true;
+	return LOOK_DONE;
 }

@@ -58,14 +58,16 @@ static void count(const struct watched *w, struct member *b, uint64_t cpu_ns)
 }
 
 /* The clock before stat: that stat can be read proves that the pid was still its own when the clock was. */
-static bool read_member(struct watched *w, struct member *b)
+static enum look read_member(struct watched *w, struct member *b)
 {
 	char text[4096];
 	uint64_t cpu_ns = 0, at_ns = clk_mono_ns();
 	bool is_exact = procfs_cpu_ns(&b->proc, &cpu_ns) == 0;
 	ssize_t len = procfs_read(&b->proc, "stat", text, sizeof(text));
-	if (len < 0 || !procfs_parse_stat(&b->stat, text, (size_t)len))
-		return false;
+	if (len < 0)
+		return errno == ESRCH || errno == ENOENT ? LOOK_TOO_LATE : LOOK_MISSED;
+	if (!procfs_parse_stat(&b->stat, text, (size_t)len))
+		return LOOK_MISSED;
 	if (!is_exact)
 		cpu_ns = ticks_ns(w, b->stat.user_ticks + b->stat.sys_ticks);
 	bool is_rate = b->before_ns != 0 && at_ns > b->before_ns && cpu_ns >= b->before_cpu_ns;
@@ -75,7 +77,7 @@ static bool read_member(struct watched *w, struct member *b)
 	b->resident_bytes = b->stat.resident_pages * w->procmon->system.page_bytes;
 	count(w, b, cpu_ns);
 	read_io(b);
-	return true;
+	return LOOK_DONE;
 }
 
 /* --- who belongs to it -------------------------------------------------------------------------------------------- */
@@ -133,7 +135,7 @@ static bool read_descendants(struct watched *w)
 	bool is_whole = true;
 	for (size_t i = 1; i < w->n_members;) {
 		struct member *b = &w->member[i];
-		if (b->is_seen && read_member(w, b)) {
+		if (b->is_seen && read_member(w, b) != LOOK_TOO_LATE) {
 			i++;
 			continue;
 		}
@@ -143,22 +145,22 @@ static bool read_descendants(struct watched *w)
 	return is_whole;
 }
 
-bool tree_read(struct watched *w)
+enum look tree_read(struct watched *w)
 {
 	for (size_t i = 0; i < w->n_members; i++) {
 		w->member[i].before_cpu_ns = w->member[i].cpu_ns;
 		w->member[i].before_ns = w->member[i].at_ns;
 	}
+	enum look look = LOOK_DONE;
 	for (unsigned pass = 0; pass < PASSES; pass++) {
-		if (!read_member(w, &w->member[0]))
-			return false;
-		if (!w->procmon->o->with_children)
-			return true;
+		look = read_member(w, &w->member[0]);
+		if (look != LOOK_DONE || !w->procmon->o->with_children)
+			break;
 		find_members(w);
 		if (read_descendants(w))
-			return true;
+			break;
 	}
-	return true;
+	return look;
 }
 
 void tree_close(struct watched *w)

@@ -92,8 +92,11 @@ static void remember(struct watched *w)
 /* False: it has ended; the pidfd tells when (or told it in this very round), but there is none before Linux 5.3. */
 static bool take(struct watched *w)
 {
-	if (!sample_take(w, false))
-		return false;
+	switch (sample_is_late(w) ? LOOK_TOO_LATE : sample_take(w, false)) {
+	case LOOK_TOO_LATE: return false;
+	case LOOK_MISSED: w->procmon->missed++; return true;
+	case LOOK_DONE: break;
+	}
 	if (is_identity_old(w))
 		read_identity(w);
 	remember(w);
@@ -159,7 +162,8 @@ static void end(struct watched *w)
 	w->ended_ns = clk_mono_ns();
 	w->ended_real_ns = clk_real_ns();
 	m->n_live--;
-	if (sample_take(w, true) && !isnan(w->value[COLUMN_CPU])) /* a zombie: what it has counted is still there */
+	/* A zombie: what it has counted is still there. */
+	if (sample_take(w, true) == LOOK_DONE && !isnan(w->value[COLUMN_CPU]))
 		remember(w);
 	memcpy(w->value, w->known, sizeof(w->value)); /* the last that was seen of everything */
 	ask_status(w);
@@ -195,7 +199,7 @@ static void on_tick(struct timer *t)
 	struct procmon *m = CONTAINER_OF(t, struct procmon, tick);
 	advance(m);
 	for (struct watched *w = m->first; w != NULL; w = w->next) {
-		if (!w->has_ended && (sample_is_late(w) || !take(w)))
+		if (!w->has_ended && !take(w))
 			end(w);
 		else if (w->has_ended && !w->is_status_known)
 			learn_status(w); /* its parent may have waited for it meanwhile */
@@ -247,7 +251,7 @@ static int watch_exit(struct watched *w)
 static int first_look(struct watched *w, const char *label, uint64_t began_ns, struct net_error *e)
 {
 	const struct procfs_system *s = &w->procmon->system;
-	if (!sample_take(w, false)) {
+	if (sample_take(w, false) != LOOK_DONE) {
 		errno = ESRCH;
 		return net_fail(e, "watch process", w->object);
 	}
