@@ -452,6 +452,12 @@ bool procfs_exit_status(const struct procfs *p, int *status)
 	return false;
 }
 
+void procfs_signal(const struct procfs *p, int number)
+{
+	if (p->pid_fd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, p->pid_fd, number, NULL, 0);
+}
+
 /* --- why ---------------------------------------------------------------------------------------------------------- */
 
 static const char *why_forbidden(const struct procfs *p)

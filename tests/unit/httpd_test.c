@@ -122,7 +122,7 @@ static void on_form(struct http_exchange *x)
 }
 
 static const struct http_route routes[] = {
-	{ "/nothing", HTTP_POST, on_nothing },   { "/form", HTTP_POST, on_form },
+	{ "/empty", HTTP_POST, on_nothing },     { "/form", HTTP_POST, on_form },
 	{ "/hello", HTTP_GET, on_hello },        { "/echo", HTTP_GET | HTTP_POST, on_echo },
 	{ "/mark", HTTP_POST, on_mark },         { "/big", HTTP_GET, on_big },
 	{ "/late", HTTP_GET, on_late },          { "/stream", HTTP_GET, on_stream },
@@ -276,7 +276,7 @@ static void test_answer(struct reactor *r)
 static void test_no_content(struct reactor *r)
 {
 	serve(r, (struct httpd_options){ 0 }, 0);
-	CHECK(answers("POST /nothing HTTP/1.1\r\n" H_KEEP "GET /echo?next HTTP/1.1\r\n" H_CLOSE,
+	CHECK(answers("POST /empty HTTP/1.1\r\n" H_KEEP "GET /echo?next HTTP/1.1\r\n" H_CLOSE,
 		      "HTTP/1.1 204 No Content\r\n", "\r\n\r\n[next]"));
 	CHECK_INT(count(asked, "HTTP/1.1 "), 2);
 	CHECK_INT(count(asked, "Content-Length"), 1);

@@ -71,7 +71,8 @@ struct watched {
 	struct watched *next;
 	struct procmon *procmon;
 	pid_t pid;
-	char label[PROCMON_LABEL]; /* what the user calls it, or its name */
+	const char *given_label;   /* what the user calls it; NULL: it follows the name */
+	char label[PROCMON_LABEL];
 
 	/* Who it is; read at the beginning, and again when the name changes (exec). UTF-8 is not promised. */
 	char name[PROCFS_NAME], exe[PROCFS_PATH], cwd[PROCFS_PATH], user[64];
@@ -177,6 +178,9 @@ struct procmon {
 /* run.c: opens everything, watches until the end, and closes everything. The exit status. */
 int procmon_run(const struct procmon_options *o);
 
+/* The time of day of a CLOCK_MONOTONIC time: as if nobody had set the clock since procmon began, so that a chart never runs backwards. */
+int64_t procmon_real_ns(const struct procmon *m, uint64_t mono_ns);
+
 /* What run.c does with what watched.c sees. */
 void procmon_sampled(struct procmon *m, struct watched *w); /* one sample more */
 void procmon_ticked(struct procmon *m);                     /* after the samples of all */
@@ -191,7 +195,7 @@ void procmon_stop(struct procmon *m);
 
 /* --- watching (watched.c) ----------------------------------------------------------------------------------------- */
 
-/* Adds a process, in the order of the calls. label NULL: its name. began_ns: 0, or it is our child, which we began to start at
+/* Adds a process, in the order of the calls. label: borrowed; NULL: its name. began_ns: 0, or it is our child, which we began to start at
  * that time (CLOCK_MONOTONIC), and watched.c waits for it. 0, or -1 with *e. */
 MUST_USE int watched_open(struct procmon *m, pid_t pid, const char *label, uint64_t began_ns, struct net_error *e);
 void watched_close_all(struct procmon *m);

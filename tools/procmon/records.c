@@ -65,9 +65,14 @@ static void put_tcp(struct json *j, const struct socket_row *row)
 	json_str(j, "local", addr_text(&s->local, text));
 	json_str(j, "peer", addr_text(&s->peer, text));
 	json_str(j, "state", sockdiag_state_name(s->state));
+	if (s->state == SOCKDIAG_LISTEN) {
+		json_u64(j, "waiting_connections", s->recv_queue);
+		json_u64(j, "backlog", s->send_queue);
+		return;
+	}
 	json_u64(j, "receive_queue_bytes", s->recv_queue);
 	json_u64(j, "send_queue_bytes", s->send_queue);
-	if (!s->has_info || s->state == SOCKDIAG_LISTEN)
+	if (!s->has_info)
 		return;
 	json_u64(j, "rtt_ns", s->info.rtt_ns);
 	json_u64(j, "cwnd", s->info.cwnd);

@@ -60,10 +60,14 @@ static int start_command(struct procmon *m, struct net_error *e)
 {
 	pid_t pid;
 	uint64_t began_ns = clk_mono_ns();
+	signal(SIGCHLD, SIG_DFL); /* or the kernel would throw its status away, if we were started with that ignored */
 	errno = spawn(m->o, &pid);
 	if (errno != 0)
 		return net_fail(e, "run", m->o->command[0]);
-	return watched_open(m, pid, m->o->name, began_ns, e);
+	if (watched_open(m, pid, m->o->name, began_ns, e) == 0)
+		return 0;
+	kill(pid, SIGTERM);
+	return -1;
 }
 
 static int open_processes(struct procmon *m, struct net_error *e)
@@ -78,6 +82,11 @@ static int open_processes(struct procmon *m, struct net_error *e)
 }
 
 /* --- what happens ------------------------------------------------------------------------------------------------- */
+
+int64_t procmon_real_ns(const struct procmon *m, uint64_t mono_ns)
+{
+	return m->start_real_ns + (int64_t)(mono_ns - m->start_ns);
+}
 
 void procmon_sampled(struct procmon *m, struct watched *w)
 {
@@ -116,12 +125,21 @@ void procmon_mark(struct procmon *m, const char *label)
 	for (; label[n] != '\0' && n < sizeof(plain) - 1; n++)
 		plain[n] = (unsigned char)label[n] < ' ' || label[n] == 0x7f ? ' ' : label[n];
 	plain[n] = '\0';
-	marks_add(&m->marks, clk_real_ns(), plain);
+	marks_add(&m->marks, procmon_real_ns(m, clk_mono_ns()), plain);
 	if (m->o->json)
 		print_mark(m, &m->marks.mark[m->marks.n - 1]);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
+
+/* With --children all of them: what is watched as one ends as one. */
+static void end_command(const struct watched *w)
+{
+	for (size_t i = 0; i < w->n_members; i++) {
+		procfs_signal(&w->member[i].proc, SIGTERM);
+		procfs_signal(&w->member[i].proc, SIGCONT); /* or a stopped one would not see it */
+	}
+}
 
 static void on_patience_over(struct timer *t)
 {
@@ -142,8 +160,7 @@ void procmon_stop(struct procmon *m)
 		reactor_stop(m->reactor);
 		return;
 	}
-	kill(w->pid, SIGTERM);
-	kill(w->pid, SIGCONT); /* or a stopped one would not see it */
+	end_command(w);
 	reactor_timer_start(m->reactor, &m->end_timer, reactor_now_ns(m->reactor) + (uint64_t)END_S * NS_PER_S,
 			    on_patience_over);
 }
@@ -236,6 +253,8 @@ static int close_up(struct procmon *m, int status)
 {
 	if (m->reactor == NULL)
 		return status;
+	if (m->first != NULL && m->first->is_child && !m->first->has_ended && !m->is_ending)
+		end_command(m->first); /* something failed after it was started */
 	watched_stop(m);
 	tui_stop(m->tui);
 	routes_stop(m->routes);

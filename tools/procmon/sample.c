@@ -12,6 +12,7 @@
 #include <math.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 enum { LOOK_S = 10, IDLE_S = 10, SHARE_LOOKED = 50, SHARE_IDLE = 1000 };
 
@@ -87,26 +88,42 @@ static void add_memory(struct procfs_memory *to, const struct procfs_memory *fro
 	to->swap_pss += from->swap_pss;
 }
 
+/* A zombie has no memory and no descriptors; a process of which only the first thread has ended has, but they cannot be seen by way of
+ * that one. */
+static bool is_zombie(const struct member *b)
+{
+	return b->stat.state == 'Z' && b->stat.threads <= 1;
+}
+
+static bool is_headless(const struct member *b)
+{
+	return b->stat.state == 'Z' && b->stat.threads > 1;
+}
+
 /* A sum without one of them would be wrong, not small: then there is none. */
 static void read_pss(struct watched *w)
 {
 	char text[4096];
-	w->memory = (struct procfs_memory){ 0 };
-	w->has_memory = true;
+	struct procfs_memory sum = { 0 };
+	bool is_whole = true;
 	for (size_t i = 0; i < w->n_members; i++) {
 		struct member *b = &w->member[i];
 		ssize_t len = procfs_read(&b->proc, "smaps_rollup", text, sizeof(text));
-		bool has_none = len == 0 || b->stat.state == 'Z'; /* a kernel thread, a zombie */
+		bool has_none = is_zombie(b) || (len == 0 && !is_headless(b)); /* a kernel thread */
 		b->has_memory = len > 0 && procfs_parse_rollup(&b->memory, text, (size_t)len);
 		if (b->has_memory)
-			add_memory(&w->memory, &b->memory);
+			add_memory(&sum, &b->memory);
 		else if (!has_none)
-			w->has_memory = false;
+			is_whole = false;
 	}
-	if (!w->has_memory)
+	if (sample_is_late(w))
 		return;
-	w->value[COLUMN_PSS] = (double)w->memory.pss;
-	w->value[COLUMN_SWAP] = (double)w->memory.swap_pss;
+	w->has_memory = is_whole;
+	w->memory = sum;
+	if (!is_whole)
+		return;
+	w->value[COLUMN_PSS] = (double)sum.pss;
+	w->value[COLUMN_SWAP] = (double)sum.swap_pss;
 }
 
 static void read_maps(struct watched *w)
@@ -124,14 +141,16 @@ static void (*const readers[SOURCES])(struct watched *w) = {
 /* What was read of a process that ended meanwhile is of a corpse, without files and memory: what was known before stands again. */
 static void undo(struct watched *w, enum source source)
 {
-	if (source == SOURCE_THREADS)
+	if (source == SOURCE_THREADS) {
 		threads_undo(&w->threads);
-	else if (source == SOURCE_FILES)
+		w->value[COLUMN_WAITED] = w->value[COLUMN_VOLUNTARY] = w->value[COLUMN_INVOLUNTARY] = NAN;
+	} else if (source == SOURCE_FILES) {
 		files_undo(&w->files);
-	else if (source == SOURCE_SOCKETS)
+	} else if (source == SOURCE_SOCKETS) {
 		sockets_undo(&w->sockets);
-	else if (source == SOURCE_MAPS)
+	} else if (source == SOURCE_MAPS) {
 		maps_undo(&w->maps);
+	}
 }
 
 /* --- the pace ----------------------------------------------------------------------------------------------------- */
@@ -159,6 +178,14 @@ static bool is_due(const struct watched *w, enum source source, uint64_t now_ns)
 	return now_ns - s->read_ns >= (pause_ns > least_ns ? pause_ns : least_ns);
 }
 
+/* What a reading costs is processor time: that others had the processor meanwhile is not its fault. */
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t = { 0 };
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 void sample_sources(struct watched *w, unsigned sources)
 {
 	for (enum source source = 0; source < SOURCES; source++) {
@@ -168,11 +195,12 @@ void sample_sources(struct watched *w, unsigned sources)
 			continue;
 		if (!is_looked_at(w, source, now_ns))
 			s->looked_ns = 0;
+		uint64_t began_ns = own_cpu_ns();
 		readers[source](w);
 		if (sample_is_late(w))
 			undo(w, source);
 		s->read_ns = now_ns;
-		s->cost_ns = clk_mono_ns() - now_ns;
+		s->cost_ns = own_cpu_ns() - began_ns;
 	}
 }
 
@@ -250,8 +278,9 @@ static void fill_counts(struct watched *w)
 {
 	double threads = 0, files = 0;
 	for (size_t i = 0; i < w->n_members; i++) {
-		int64_t n = procfs_count_files(&w->member[i].proc);
-		threads += (double)w->member[i].stat.threads;
+		const struct member *b = &w->member[i];
+		int64_t n = is_zombie(b) ? 0 : is_headless(b) ? -1 : procfs_count_files(&b->proc);
+		threads += (double)b->stat.threads;
 		files = n < 0 ? NAN : files + (double)n;
 	}
 	w->value[COLUMN_THREADS] = threads;
@@ -283,7 +312,7 @@ enum look sample_take(struct watched *w, bool is_last)
 	if (look != LOOK_DONE)
 		return look;
 	w->at_ns = w->member[0].at_ns;
-	w->at_real_ns = clk_real_ns() - (int64_t)(clk_mono_ns() - w->at_ns);
+	w->at_real_ns = procmon_real_ns(w->procmon, w->at_ns);
 	w->stat = w->member[0].stat;
 	w->has_io = w->member[0].has_io;
 	for (size_t i = 0; i < w->n_members; i++) {

@@ -11,6 +11,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pwd.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { IDENTITY_S = 10, LIMITS_TEXT = 4096, STATUS_TRIES = 20, STATUS_PAUSE_MS = 50 };
 
@@ -64,6 +66,7 @@ static void read_identity(struct watched *w)
 	const struct procfs *p = &w->member[0].proc;
 	struct procfs_limits limits;
 	snprintf(w->name, sizeof(w->name), "%s", w->stat.name);
+	snprintf(w->label, sizeof(w->label), "%s", w->given_label != NULL ? w->given_label : w->name);
 	read_links(w);
 	read_words(p, "cmdline", PROCMON_COMMAND, &w->command, &w->command_len);
 	if (w->procmon->o->allow_environ)
@@ -160,7 +163,7 @@ static void end(struct watched *w)
 		watch_stop(&w->exit_watch);
 	w->has_ended = true;
 	w->ended_ns = clk_mono_ns();
-	w->ended_real_ns = clk_real_ns();
+	w->ended_real_ns = procmon_real_ns(m, w->ended_ns);
 	m->n_live--;
 	/* A zombie: what it has counted is still there. */
 	if (sample_take(w, true) == LOOK_DONE && !isnan(w->value[COLUMN_CPU]))
@@ -248,7 +251,7 @@ static int watch_exit(struct watched *w)
 }
 
 /* Of a child that we have just started the first sample is the first interval; of another process it is what there is now. */
-static int first_look(struct watched *w, const char *label, uint64_t began_ns, struct net_error *e)
+static int first_look(struct watched *w, uint64_t began_ns, struct net_error *e)
 {
 	const struct procfs_system *s = &w->procmon->system;
 	if (sample_take(w, false) != LOOK_DONE) {
@@ -256,7 +259,6 @@ static int first_look(struct watched *w, const char *label, uint64_t began_ns, s
 		return net_fail(e, "watch process", w->object);
 	}
 	read_identity(w);
-	snprintf(w->label, sizeof(w->label), "%s", label != NULL ? label : w->name);
 	w->start_real_ns = s->boot_real_ns + (int64_t)(w->stat.start_ticks * (NS_PER_S / s->ticks_per_s));
 	w->first_ns = w->is_child ? began_ns : w->at_ns;
 	if (!w->is_child) {
@@ -274,7 +276,7 @@ static int first_look(struct watched *w, const char *label, uint64_t began_ns, s
 int watched_open(struct procmon *m, pid_t pid, const char *label, uint64_t began_ns, struct net_error *e)
 {
 	struct watched *w = xcalloc(1, sizeof(*w)), **link = &m->first;
-	*w = (struct watched){ .procmon = m, .pid = pid, .is_child = began_ns != 0, .n_members = 1 };
+	*w = (struct watched){ .procmon = m, .pid = pid, .given_label = label, .is_child = began_ns != 0, .n_members = 1 };
 	w->member = xcalloc(1, sizeof(*w->member));
 	w->member[0].proc = (struct procfs){ .dir_fd = -1, .pid_fd = -1 };
 	snprintf(w->object, sizeof(w->object), "%d", (int)pid);
@@ -282,7 +284,7 @@ int watched_open(struct procmon *m, pid_t pid, const char *label, uint64_t began
 		w->most[i] = w->known[i] = NAN;
 	w->history = history_new(m->o->interval_ns);
 	if (procfs_open(&w->member[0].proc, pid, e) < 0 || sockets_open(&w->sockets, &w->member[0].proc, e) < 0 ||
-	    first_look(w, label, began_ns, e) < 0) {
+	    first_look(w, began_ns, e) < 0) {
 		free_watched(w);
 		return -1;
 	}
@@ -340,7 +342,7 @@ void watched_look(struct watched *w, unsigned sources)
 
 uint64_t watched_age_ns(const struct watched *w)
 {
-	int64_t until_ns = w->has_ended ? w->ended_real_ns : clk_real_ns();
+	int64_t until_ns = w->has_ended ? w->ended_real_ns : procmon_real_ns(w->procmon, clk_mono_ns());
 	return until_ns > w->start_real_ns ? (uint64_t)(until_ns - w->start_real_ns) : 0;
 }
 
@@ -375,6 +377,8 @@ const char *watched_end_text(const struct watched *w, char out[static WATCHED_EN
 			 WCOREDUMP(w->exit_status) ? ", core dumped" : "");
 	else if (w->is_status_known)
 		snprintf(out, WATCHED_END_TEXT, "exit status %d", WEXITSTATUS(w->exit_status));
+	else if (faccessat(w->member[0].proc.dir_fd, "stat", F_OK, 0) == 0)
+		snprintf(out, WATCHED_END_TEXT, "exit status not known yet: its parent has not asked for it");
 	else
 		snprintf(out, WATCHED_END_TEXT, "exit status unknown: this kernel tells it to the parent only");
 	return out;
