@@ -106,8 +106,9 @@ void html_card_end(FILE *out);
 struct html_column {
 	const char *head; /* a newline in it breaks the line */
 	const char *name; /* on a phone; NULL: head */
-	const char
-		*class; /* NULL; "n": a number, to the right; "name": may be long; "words": a sentence; "up", "down" */
+	/* NULL; "n": a number, to the right; "name": may be long; "words": a sentence; "code": as it was typed; "time"; "id": no
+	 * wider than it has to be; "up", "down": of the two ways. Also several. */
+	const char *class;
 };
 
 /* A table that is being written: rows from left to right. Only the functions below touch it. */

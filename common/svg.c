@@ -35,7 +35,8 @@ enum {
 	Y_TICKS = 9,
 	Y_TICK_DISTANCE = 32, /* for a plot of another height */
 	PLOT_HEIGHT_MIN = 60,
-	LEGEND_SAMPLE = 26, /* the piece of line before a label in the legend */
+	LEGEND_SAMPLE = 26,
+	SMALL_LEGEND_SAMPLE = 16,
 	POINTS_MARKED = 64, /* a series with more points than this is a line without marks */
 	MARKER_ROWS = 3,    /* for labels of markers, at most */
 	MARKER_ROW = 16,
@@ -66,7 +67,6 @@ struct picture {
 	struct chart_axis x, y;
 	double head; /* where this chart begins in the document */
 	double left, right, top, bottom;
-	size_t legend_per_row;
 	double legend_x, legend_y; /* the left end, the middle of its first row */
 	bool is_legend_beside;     /* beside the title */
 };
@@ -93,8 +93,17 @@ static size_t y_ticks_of(const struct chart *c)
 	return c->height > 0 ? (size_t)(c->height / Y_TICK_DISTANCE) : Y_TICKS;
 }
 
-static double legend_column_width(const struct chart *c)
+/* The piece of line before a label in the legend. */
+static double sample_width(const struct chart *c)
 {
+	return c->height > 0 ? SMALL_LEGEND_SAMPLE : LEGEND_SAMPLE;
+}
+
+/* With the air behind it. In columns below one another, but for a picture that says how high it is: there room is scarce. */
+static double entry_width(const struct chart *c, size_t s)
+{
+	if (c->height > 0)
+		return SMALL_LEGEND_SAMPLE + GAP + (double)utf8_columns(c->series[s].label) * LETTER + MARGIN / 2;
 	return LEGEND_SAMPLE + (double)chart_label_columns(c) * LETTER + MARGIN;
 }
 
@@ -112,24 +121,57 @@ static double foot_height(const struct chart *c)
 	return LINE + GAP + (c->x_label != NULL ? LINE : 0) + GAP;
 }
 
-static size_t legend_rows(const struct picture *p)
+/* Where the entries of the legend stand: each beside the last one, or if there is no room, below. */
+struct entry {
+	double x, y;
+	double next_x;
+};
+
+static struct entry first_entry(const struct picture *p)
 {
-	if (p->is_legend_beside || chart_label_columns(p->c) == 0)
+	return (struct entry){ .next_x = p->legend_x, .y = p->legend_y };
+}
+
+static void next_entry(const struct picture *p, size_t s, struct entry *e)
+{
+	double width = entry_width(p->c, s);
+
+	e->x = e->next_x;
+	if (s > 0 && e->x + width > p->right + (p->c->height > 0 ? MARGIN / 2 : 0)) {
+		e->x = p->legend_x;
+		e->y += LINE;
+	}
+	e->next_x = e->x + width;
+}
+
+/* None without labels. */
+static bool has_legend(const struct chart *c)
+{
+	return chart_label_columns(c) > 0;
+}
+
+static double legend_height(const struct picture *p)
+{
+	struct entry e = first_entry(p);
+
+	if (p->is_legend_beside || !has_legend(p->c))
 		return 0;
-	return (p->c->n_series + p->legend_per_row - 1) / p->legend_per_row;
+	for (size_t s = 0; s < p->c->n_series; s++)
+		next_entry(p, s, &e);
+	return e.y + LINE - p->legend_y;
 }
 
 /* A picture that says how high it is has its legend beside the title, at the right, if there is room. */
 static bool lay_legend_beside(struct picture *p)
 {
-	double title = (double)utf8_columns(p->c->title) * TITLE_LETTER;
-	double legend = (double)p->c->n_series * legend_column_width(p->c) - MARGIN;
+	double width = -MARGIN / 2, title = (double)utf8_columns(p->c->title) * TITLE_LETTER;
 
-	if (p->c->height <= 0 || p->c->title == NULL || p->left + title + MARGIN + legend > p->right)
+	for (size_t s = 0; s < p->c->n_series; s++)
+		width += entry_width(p->c, s);
+	if (p->c->height <= 0 || p->c->title == NULL || p->left + title + MARGIN + width > p->right)
 		return false;
-	p->legend_x = p->right - legend;
+	p->legend_x = p->right - width;
 	p->legend_y = p->head + MARGIN;
-	p->legend_per_row = p->c->n_series > 0 ? p->c->n_series : 1;
 	return true;
 }
 
@@ -142,14 +184,11 @@ static struct picture lay_out(FILE *out, const struct chart *c, double head, dou
 	p.right = width_of(c) - MARGIN;
 	p.x = chart_x_axis(c, (size_t)(p.right - p.left) / LETTER);
 
-	p.legend_per_row = (size_t)((p.right - p.left) / legend_column_width(c));
-	if (p.legend_per_row == 0)
-		p.legend_per_row = 1;
 	p.legend_x = left;
 	p.legend_y = head + MARGIN + (c->title == NULL ? 0 : c->height > 0 ? SMALL_TITLE : TITLE);
 	p.top = p.legend_y;
 	p.is_legend_beside = lay_legend_beside(&p);
-	p.top += (double)legend_rows(&p) * LINE + marker_rows(&p) * MARKER_ROW;
+	p.top += legend_height(&p) + marker_rows(&p) * MARKER_ROW;
 	p.bottom = p.top + PLOT_HEIGHT;
 	if (c->height > 0)
 		p.bottom = fmax(p.top + PLOT_HEIGHT_MIN, head + c->height - foot_height(c));
@@ -347,34 +386,38 @@ static bool is_band(const struct picture *p, size_t s)
 	return p->c->series[s].y_low != NULL;
 }
 
+/* WHY not over time: there a line grows, and would lose its marks one day. */
 static bool has_marks(const struct picture *p, size_t s)
 {
-	return p->c->series[s].n <= POINTS_MARKED && !is_band(p, s);
+	return p->c->series[s].n <= POINTS_MARKED && !is_band(p, s) && !p->c->x_is_time;
 }
 
 static void draw_legend_sample(const struct picture *p, size_t s, double x, double y)
 {
+	double width = sample_width(p->c);
+
 	if (is_band(p, s)) {
-		fprintf(p->out, "<path class=\"band s%zu\" d=\"M%.1f,%.1fh%dv10h-%dz\"/>\n", s % N_LOOKS, x, y - 5,
-			LEGEND_SAMPLE, LEGEND_SAMPLE);
+		fprintf(p->out, "<path class=\"band s%zu\" d=\"M%.1f,%.1fh%gv10h-%gz\"/>\n", s % N_LOOKS, x, y - 5,
+			width, width);
 		return;
 	}
 	if (p->c->series[s].filled)
-		fprintf(p->out, "<path class=\"area s%zu\" d=\"M%.1f,%.1fh%dv7h-%dz\"/>\n", s % N_LOOKS, x, y,
-			LEGEND_SAMPLE, LEGEND_SAMPLE);
+		fprintf(p->out, "<path class=\"area s%zu\" d=\"M%.1f,%.1fh%gv7h-%gz\"/>\n", s % N_LOOKS, x, y, width,
+			width);
 	open_line(p, s);
-	fprintf(p->out, "M%.1f,%.1fh%d\"/>\n", x, y, LEGEND_SAMPLE);
+	fprintf(p->out, "M%.1f,%.1fh%g\"/>\n", x, y, width);
 	if (has_marks(p, s))
-		draw_mark(p, s, x + LEGEND_SAMPLE / 2, y);
+		draw_mark(p, s, x + width / 2, y);
 }
 
 static void draw_legend(const struct picture *p)
 {
-	for (size_t s = 0; s < p->c->n_series && chart_label_columns(p->c) > 0; s++) {
-		double x = p->legend_x + (double)(s % p->legend_per_row) * legend_column_width(p->c);
-		double row = p->legend_y + (double)(s / p->legend_per_row) * LINE;
-		draw_legend_sample(p, s, x, row);
-		write_text(p, x + LEGEND_SAMPLE + GAP, row + 4, "", p->c->series[s].label);
+	struct entry e = first_entry(p);
+
+	for (size_t s = 0; s < p->c->n_series && has_legend(p->c); s++) {
+		next_entry(p, s, &e);
+		draw_legend_sample(p, s, e.x, e.y);
+		write_text(p, e.x + sample_width(p->c) + GAP, e.y + 4, "", p->c->series[s].label);
 	}
 }
 
@@ -382,6 +425,7 @@ static void draw_legend(const struct picture *p)
 
 /* The points of a series as they are drawn. */
 struct points {
+	bool levels_join;
 	size_t n;
 	struct point {
 		double x, y;
@@ -389,9 +433,16 @@ struct points {
 	} * at;
 };
 
+/* With `levels_join` the points inside of a level piece are left out: much of what is watched over time does not change. */
 static void add_point(struct points *points, struct point point)
 {
-	points->at[points->n++] = point;
+	struct point *last = points->at + points->n - 1;
+
+	if (points->levels_join && points->n >= 2 && !point.is_start && !last->is_start && last->y == point.y &&
+	    last[-1].y == point.y)
+		*last = point;
+	else
+		points->at[points->n++] = point;
 }
 
 /* All of them. A gap lifts the pen. */
@@ -460,7 +511,7 @@ static void take_extremes(const struct picture *p, const struct chart_series *se
 static struct points points_of(const struct picture *p, size_t s)
 {
 	const struct chart_series *series = &p->c->series[s];
-	struct points points = { .at = xmalloc((series->n + 1) * sizeof(*points.at)) };
+	struct points points = { .levels_join = p->c->x_is_time, .at = xmalloc((series->n + 1) * sizeof(*points.at)) };
 
 	if (is_dense(p->c, s))
 		take_extremes(p, series, &points);

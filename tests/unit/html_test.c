@@ -130,7 +130,7 @@ static void test_table(void)
 	    "<div class=\"scroll\"><table class=\"rows\"><thead><tr><th class=\"n\">A<br>b</th><th>&lt;C&gt;</th></tr></thead>"
 	    "<tbody>\n"
 	    "<tr><td class=\"n\" data-name=\"Ab\">1</td><td data-name=\"&lt;C&gt;\">&lt;x&gt;</td></tr>\n"
-	    "<tr><td class=\"n\" data-name=\"Ab\"><span><small>&amp;</small></span></td></tr>\n"
+	    "<tr><td class=\"n\" data-name=\"Ab\"><span><small>&amp;</small></span></td><td colspan=\"1\"></td></tr>\n"
 	    "</tbody></table></div>\n");
 
 	out = begin();

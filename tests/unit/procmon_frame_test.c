@@ -6,16 +6,7 @@
 #include "procmon_kit.h"
 #include "screen.h"
 
-enum story {
-	STORY_PLAIN,
-	STORY_HOSTILE,
-	STORY_GAPS,
-	STORY_NO_HISTORY,
-	STORY_ENDED,
-	STORY_SEVERAL,
-	STORY_TREE,
-	STORIES
-};
+enum story { STORY_PLAIN, STORY_HOSTILE, STORY_GAPS, STORY_NO_HISTORY, STORY_ENDED, STORY_SEVERAL, STORY_TREE, STORIES };
 
 static const char *const lights[] = { SCREEN_BOLD,  SCREEN_DIM,    SCREEN_INVERT, SCREEN_RED,
 				      SCREEN_GREEN, SCREEN_YELLOW, SCREEN_BLUE,   SCREEN_PLAIN };
@@ -33,9 +24,7 @@ static void tell(enum story story)
 		kit_threads(w, name);
 		kit_files(w, name);
 		kit_sockets(w, name);
-		w->why = story == STORY_GAPS
-				 ? "it belongs to another user (uid 33); needs the same user or CAP_SYS_PTRACE"
-				 : NULL;
+		w->why = story == STORY_GAPS ? "it belongs to another user (uid 33); needs the same user or CAP_SYS_PTRACE" : NULL;
 		w->has_ended = story == STORY_ENDED;
 		w->ended_real_ns = (int64_t)KIT_END_S * NS_PER_S;
 		if (story == STORY_TREE)
@@ -122,8 +111,7 @@ static bool are_proper(enum story story, struct frame_view *v)
 				v->has_attributes = v->columns % 3 > 0;
 				if (CHECK(is_proper(frame(v), v)))
 					continue;
-				fprintf(stderr, "story %u, page %u, %ux%u:\n%s", story, v->page, v->columns, v->lines,
-					text);
+				fprintf(stderr, "story %u, page %u, %ux%u:\n%s", story, v->page, v->columns, v->lines, text);
 				ok = false;
 			}
 		}
@@ -213,9 +201,7 @@ static void test_marks(void)
 static void test_scroll(void)
 {
 	tell(STORY_PLAIN);
-	struct frame_view v = {
-		.selected = procmon.first, .columns = 100, .lines = 15, .page = FRAME_FILES, .foot = " q"
-	};
+	struct frame_view v = { .selected = procmon.first, .columns = 100, .lines = 15, .page = FRAME_FILES, .foot = " q" };
 	CHECK(says(&v, "/var/lib/echo/0"));
 	v.scroll = 1 << 30;
 	CHECK(says(&v, "/var/lib/echo/39"));
@@ -258,8 +244,7 @@ static void test_trace(void)
 	struct frame_view v = { .selected = w, .columns = 67, .lines = 40 };
 	const char *zero = strstr(frame(&v), "\n   0 % ");
 	CHECK(zero != NULL);
-	CHECK(zero != NULL &&
-	      memcmp(zero + 8, "..................................................#.... ....\n", 61) == 0);
+	CHECK(zero != NULL && memcmp(zero + 8, "..................................................#.... ....\n", 61) == 0);
 	if (zero == NULL || zero[8 + 50] != '#')
 		fprintf(stderr, "%s", text);
 	kit_free(&procmon);

@@ -186,7 +186,6 @@ static void test_queues(void)
 	CHECK_INT(of(p.accepted)->tcp.recv_queue, there);
 	CHECK_INT(s.send_queue, here);
 	CHECK_INT(s.recv_queue, there);
-	CHECK_INT(of(p.client)->trace_queue[SOCKETS_TRACE - 1], here);
 	sockets_close(&s);
 	close_pair(&p);
 }
@@ -231,6 +230,58 @@ static void test_closing(void)
 	sockets_close(&s);
 	close(p.client);
 	close(p.server);
+}
+
+static int connect_from(uint16_t port, const struct addr *to)
+{
+	struct addr from = literal("127.0.0.1", port);
+	int fd = tcp_socket();
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)), 0);
+	CHECK_INT(bind(fd, &from.u.sa, from.len) + connect(fd, &to->u.sa, to->len), 0);
+	return fd;
+}
+
+/* The connection is gone and another socket has its addresses now; the one that had them is still open. */
+static void test_same_addresses(void)
+{
+	struct addr bound, local;
+	struct net_error e;
+	int server = sock_serve("127.0.0.1", 0, AF_INET, &plain, &bound, &e), first = connect_from(0, &bound);
+	int accepted = accept(server, NULL, NULL);
+	CHECK_INT(addr_of_socket(first, &local), 0);
+	start(&self);
+	read_at(&self, 1);
+	CHECK_INT(of(first)->tcp.state, SOCKDIAG_ESTABLISHED);
+	sock_abort(accepted);
+	int second = connect_from(addr_port(&local), &bound);
+	/* As if the new one were another process's: it is not among our files, and only `first` is asked for. */
+	files_clear(&files, 1);
+	files_read(&files, &self, false);
+	for (size_t i = 0; i < files.n; i++)
+		files.row[i].inode = (int)files.row[i].fd == second ? 0 : files.row[i].inode;
+	sockets_read(&s, &files, &self, UINT64_C(2) * NS_PER_S);
+	CHECK_INT(of(first)->tcp.state, SOCKDIAG_CLOSED);
+	read_at(&self, 3);
+	CHECK_INT(of(first)->tcp.state, SOCKDIAG_CLOSED);
+	CHECK_INT(of(second)->tcp.state, SOCKDIAG_ESTABLISHED);
+	sockets_close(&s);
+	close(first);
+	close(second);
+	close(server);
+}
+
+/* A listener becomes a client. */
+static void test_listens_no_more(void)
+{
+	struct pair p = open_pair("127.0.0.1"), q = open_pair("127.0.0.1");
+	start(&self);
+	read_at(&self, 1);
+	CHECK_INT(shutdown(p.server, SHUT_RDWR) + connect(p.server, &q.bound.u.sa, q.bound.len), 0);
+	read_at(&self, 2);
+	CHECK_INT(of(p.server)->tcp.state, SOCKDIAG_ESTABLISHED);
+	sockets_close(&s);
+	close_pair(&p);
+	close_pair(&q);
 }
 
 /* --- rates -------------------------------------------------------------------------------------------------------- */
@@ -278,7 +329,7 @@ static void test_rates(void)
 	check_rates(q.client, 700, 0);
 	check_rates(idle.client, 0, 0);
 	check_sums(700, 700);
-	CHECK(isnan(of(q.server)->trace_queue[SOCKETS_TRACE - 1]));
+	CHECK_INT(of(q.server)->trace_Bps[SOCKETS_TRACE - 1], 0);
 
 	/* Those that have ended take nothing away. */
 	close_pair(&p);
@@ -293,6 +344,32 @@ static void test_rates(void)
 	check_sums(0, 0);
 	CHECK_INT(s.n_tcp, 0);
 	sockets_close(&s);
+}
+
+/* A reading without counters in between: no connection is new because of it. */
+static void test_gap(void)
+{
+	struct pair p = open_pair("127.0.0.1");
+	send_bytes(p.client, 5000);
+	wait_until_acked(p.client);
+	int fd = dup(p.client), null = open("/dev/null", O_RDONLY);
+	close(fd);
+	close(null);
+	start(&self); /* so this is sock_diag's */
+	read_at(&self, 1);
+	CHECK_INT(open("/dev/null", O_RDONLY), null);
+	CHECK_INT(dup2(null, fd), fd);
+	read_at(&self, 2);
+	CHECK_STR(s.source, "/proc/PID/net/tcp");
+	CHECK(isnan(s.out_Bps));
+	read_at(&self, 3);
+	CHECK_STR(s.source, "sock_diag");
+	CHECK(isnan(s.out_Bps) && isnan(of(p.client)->out_Bps));
+	read_at(&self, 4);
+	check_rates(p.client, 0, 0);
+	sockets_close(&s);
+	close(null);
+	close_pair(&p);
 }
 
 /* As sock_diag tells it, the same socket connected twice: the counters have begun again. */
@@ -332,7 +409,6 @@ static void test_trace(void)
 	trace = of(p.client)->trace_Bps;
 	for (size_t i = 0; i < SOCKETS_TRACE; i++)
 		CHECK_INT(trace[i], i + 3);
-	CHECK(of(p.client)->trace_rtt_ns[0] > 0);
 	int later = tcp_socket(); /* has no past */
 	read_at(&self, SOCKETS_TRACE + 3);
 	CHECK(isnan(of(later)->trace_Bps[0]) && isnan(of(later)->trace_Bps[SOCKETS_TRACE - 1]));
@@ -449,7 +525,7 @@ static void test_unix(void)
 	CHECK_STR(of(datagram)->path, "unconnected datagram @procmon test");
 	CHECK_STR(of(pair[0])->path, "connected seqpacket");
 	CHECK_INT(of(server)->kind, SOCKET_UNIX);
-	CHECK(isnan(of(server)->trace_queue[SOCKETS_TRACE - 1]));
+	CHECK(isnan(of(server)->trace_Bps[SOCKETS_TRACE - 1]));
 	sockets_close(&s);
 	close(server);
 	close(client);
@@ -538,10 +614,10 @@ static void test_shared(void)
 	close_pair(&p);
 }
 
-/* Inodes that nobody has: they are but counted, and so many of them shown. */
+/* Inodes that nobody has: so many of them are shown, after those of which something is known. */
 static void test_many(void)
 {
-	enum { MANY = SOCKETS_KNOWN + 100 };
+	enum { MANY = SOCKETS_MAX + 100 };
 	struct pair p = open_pair("127.0.0.1");
 	struct files many = { .row = calloc(MANY + 1, sizeof(*many.row)), .n = MANY + 1 };
 	for (size_t i = 0; i < MANY; i++)
@@ -552,6 +628,13 @@ static void test_many(void)
 	sockets_read(&s, &many, &self, NS_PER_S);
 	CHECK_INT(s.n, SOCKETS_MAX);
 	CHECK_INT(s.n + s.n_more, MANY + 1);
+	CHECK_INT(s.row[0].inode, inode_of(p.server)); /* and not one of those that nothing is known of */
+	CHECK_INT(s.n_tcp, 1);
+	CHECK(s.is_known);
+	many.n_more = 1;
+	sockets_read(&s, &many, &self, NS_PER_S);
+	CHECK(!s.is_known && s.why != NULL);
+	many.n_more = 0;
 
 	many.n = 0;
 	for (size_t i = 0; i < 3; i++) { /* not sockets, or of unknown inode */
@@ -654,7 +737,7 @@ static void check_elsewhere(bool has_info)
 	CHECK_INT(isnan(client->out_Bps) != 0, !has_info);
 	CHECK_INT(isnan(s.out_Bps) != 0, !has_info);
 	CHECK_INT(client->tcp.info.bytes_acked, has_info ? 1000 : 0);
-	CHECK_INT(client->trace_queue[SOCKETS_TRACE - 1], 0);
+	CHECK_INT(isnan(client->trace_Bps[SOCKETS_TRACE - 1]) != 0, !has_info);
 }
 
 static void with_rights(void)
@@ -741,23 +824,33 @@ static void look_at_ourselves(void)
 
 /* --- where it cannot be had --------------------------------------------------------------------------------------- */
 
+static void check_tables(const struct pair *p, const struct pair *six, const struct pair *mapped)
+{
+	CHECK_STR(s.source, "/proc/PID/net/tcp");
+	CHECK(s.why != NULL);
+	CHECK_INT(s.n_tcp, 9);
+	CHECK_INT(of(six->client)->tcp.state, SOCKDIAG_ESTABLISHED);
+	CHECK_INT(of(six->server)->tcp.state, SOCKDIAG_LISTEN);
+	CHECK(addr_equal(&of(six->client)->tcp.local, &of(six->accepted)->tcp.peer));
+	CHECK(addr_equal(&of(mapped->client)->tcp.local, &of(mapped->accepted)->tcp.peer));
+	CHECK_INT(of(p->accepted)->tcp.state, SOCKDIAG_CLOSE_WAIT);
+	CHECK_INT(of(p->accepted)->tcp.recv_queue, 0);
+	CHECK(isnan(s.in_Bps) && isnan(of(p->client)->in_Bps));
+}
+
 static void with_tables_only(void)
 {
-	struct pair p = open_pair("127.0.0.1"), six = open_pair("::1");
+	struct pair p = open_pair("127.0.0.1"), six = open_pair("::1"), mapped = open_pair(NULL);
 	look_at_ourselves();
+	shutdown(p.client, SHUT_WR);
+	wait_until_acked(p.client);
 	start(&self);
 	if (!child_forbid(SYS_sendto, ENOBUFS))
 		return;
 	for (uint64_t second = 1; second <= 3; second++) { /* the netlink socket that failed is not left behind */
 		int before = count_fds();
 		read_at(&self, second);
-		CHECK_STR(s.source, "/proc/PID/net/tcp");
-		CHECK(s.why != NULL);
-		CHECK_INT(s.n_tcp, 6);
-		CHECK_INT(of(six.client)->tcp.state, SOCKDIAG_ESTABLISHED);
-		CHECK_INT(of(six.server)->tcp.state, SOCKDIAG_LISTEN);
-		CHECK(addr_equal(&of(six.client)->tcp.local, &of(six.accepted)->tcp.peer));
-		CHECK(isnan(s.in_Bps) && isnan(of(p.client)->in_Bps));
+		check_tables(&p, &six, &mapped);
 		CHECK(count_fds() <= before);
 	}
 	sockets_close(&s);
@@ -836,7 +929,10 @@ int main(void)
 	test_queues();
 	test_backlog();
 	test_closing();
+	test_same_addresses();
+	test_listens_no_more();
 	test_rates();
+	test_gap();
 	test_connected_again();
 	test_trace();
 	test_order();

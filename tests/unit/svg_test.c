@@ -309,6 +309,27 @@ static void test_area(void)
 	free(svg);
 }
 
+/* Over time what stays the same takes no room. */
+static void test_levels(void)
+{
+	static double many_x[300], many_y[300];
+	const struct chart_series series = { .x = many_x, .y = many_y, .n = 300 };
+	const struct chart c = { .x_is_time = true, .series = &series, .n_series = 1 };
+
+	for (size_t i = 0; i < 300; i++) {
+		many_x[i] = (double)i;
+		many_y[i] = i < 100 ? 1 : i < 200 ? NAN : 2;
+	}
+	char *svg = draw(&c);
+	check_document(svg);
+	char *line = strstr(svg, "<path class=\"line s0\"");
+	*strchr(line, '>') = '\0';
+	CHECK_INT(count(line, "M"), 2);
+	CHECK_INT(count(line, "h0"), 2);
+	CHECK_INT(count(line, "L"), 2);
+	free(svg);
+}
+
 /* In a page there may be several: nothing of one reaches another one, or the page. */
 static void test_inline(void)
 {
@@ -382,6 +403,7 @@ int main(void)
 	test_many_markers();
 	test_dense();
 	test_area();
+	test_levels();
 	test_inline();
 	return check_done();
 }

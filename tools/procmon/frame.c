@@ -90,8 +90,8 @@ static const char *state_words(const struct watched *w)
 	static const struct {
 		char state;
 		const char *words;
-	} all[] = { { 'R', "running" }, { 'S', "sleeping" },           { 'D', "in a wait that nothing interrupts" },
-		    { 'T', "stopped" }, { 't', "held by a debugger" }, { 'Z', "a zombie" },
+	} all[] = { { 'R', "running" },      { 'S', "sleeping" }, { 'D', "in a wait that nothing interrupts" },
+		    { 'T', "stopped" },      { 't', "held by a debugger" }, { 'Z', "a zombie" },
 		    { 'I', "idle" } };
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		if (all[i].state == w->stat.state)
@@ -200,7 +200,8 @@ static void list_state(char out[static PEN_CELL], const void *row)
 static void put_column(char out[static PEN_CELL], const void *row, enum column column)
 {
 	char text[UNITS_TEXT];
-	snprintf(out, PEN_CELL, "%s", column_text(text, column, ((const struct list_row *)row)->w->value[column]));
+	bool is_old;
+	snprintf(out, PEN_CELL, "%s", column_text(text, column, tables_latest(((const struct list_row *)row)->w, column, &is_old)));
 }
 
 static void list_cpu(char out[static PEN_CELL], const void *row)
@@ -406,11 +407,14 @@ static void put_grid_cell(struct pen *p, const struct watched *w, enum frame_spa
 {
 	struct trace t;
 	char text[UNITS_TEXT];
+	bool is_old;
+	double value = tables_latest(w, cell->column, &is_old);
 	unsigned begin = p->at;
 	pen_plain(p, GRID_LABEL, cell->label != NULL ? cell->label : column_info[cell->column].label);
 	pen_to(p, begin + GRID_LABEL);
-	pen_light(p, SCREEN_BOLD);
-	pen_right(p, GRID_VALUE, column_text(text, cell->column, w->value[cell->column]));
+	pen_light(p, is_old ? SCREEN_DIM : SCREEN_BOLD);
+	pen_right(p, GRID_VALUE, column_text(text, cell->column, value));
+	pen_light(p, SCREEN_PLAIN);
 	pen_light(p, SCREEN_BLUE);
 	pen_to(p, p->at + 1);
 	bool is_wide = end - begin >= GRID_WIDE;
@@ -429,8 +433,7 @@ static void put_grid_cell(struct pen *p, const struct watched *w, enum frame_spa
 static void put_grid(struct pen *p, const struct watched *w, struct frame_view *v, unsigned room)
 {
 	unsigned across = p->columns >= GRID_TWO ? 2 : 1, rows = (unsigned)COUNT_OF(grid) / across;
-	unsigned shown = rows < room ? rows : room,
-		 width = p->columns > GRID_GROUP ? (p->columns - GRID_GROUP) / across : 0;
+	unsigned shown = rows < room ? rows : room, width = p->columns > GRID_GROUP ? (p->columns - GRID_GROUP) / across : 0;
 	if (v->scroll > rows - shown)
 		v->scroll = rows - shown;
 	for (unsigned i = 0; i < shown; i++) {
@@ -440,8 +443,7 @@ static void put_grid(struct pen *p, const struct watched *w, struct frame_view *
 		pen_light(p, SCREEN_PLAIN);
 		for (unsigned k = 0; k < across; k++) {
 			pen_to(p, GRID_GROUP + k * width);
-			put_grid_cell(p, w, v->span, &grid[row + k],
-				      GRID_GROUP + (k + 1) * width - (k + 1 < across ? 2 : 0));
+			put_grid_cell(p, w, v->span, &grid[row + k], GRID_GROUP + (k + 1) * width - (k + 1 < across ? 2 : 0));
 		}
 		pen_end(p);
 	}
@@ -535,17 +537,10 @@ void frame_write(FILE *out, const struct procmon *m, struct frame_view *v)
 	put_tabs(&p, m, v);
 	put_end(&p, v->selected);
 	switch (v->page) {
-	case FRAME_THREADS:
-		put_threads(&p, v);
-		break;
-	case FRAME_FILES:
-		put_files(&p, v);
-		break;
-	case FRAME_SOCKETS:
-		put_sockets(&p, v);
-		break;
-	default:
-		put_overview(&p, m, v);
+	case FRAME_THREADS: put_threads(&p, v); break;
+	case FRAME_FILES: put_files(&p, v); break;
+	case FRAME_SOCKETS: put_sockets(&p, v); break;
+	default: put_overview(&p, m, v);
 	}
 	put_foot(&p, m, v);
 }

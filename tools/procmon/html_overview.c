@@ -61,6 +61,7 @@ void page_put_identity(FILE *out, const struct watched *w)
 
 /* --- how it is ---------------------------------------------------------------------------------------------------- */
 
+/* The latest that was read: not all is read at each sample. */
 static const char *value(char out[static UNITS_TEXT], const struct watched *w, enum column column)
 {
 	return column_text(out, column, w->known[column]);
@@ -137,8 +138,8 @@ void page_put_cards(FILE *out, const struct watched *w)
 	put_files_card(out, w);
 	put_pair_card(out, w, "switches, voluntary", COLUMN_VOLUNTARY, "involuntary:", COLUMN_INVOLUNTARY);
 	put_pair_card(out, w, "page faults, minor", COLUMN_MINOR, "major:", COLUMN_MAJOR);
-	put_pair_card(out, w, "read", COLUMN_READ, "from disk:", COLUMN_DISK_READ);
-	put_pair_card(out, w, "written", COLUMN_WRITTEN, "to disk:", COLUMN_DISK_WRITTEN);
+	put_pair_card(out, w, "read", COLUMN_READ, "by read(2), not recv(2); from disk", COLUMN_DISK_READ);
+	put_pair_card(out, w, "written", COLUMN_WRITTEN, "by write(2), not send(2); to disk", COLUMN_DISK_WRITTEN);
 	put_pair_card(out, w, "TCP out", COLUMN_TCP_OUT, "not acknowledged:", COLUMN_SEND_QUEUE);
 	put_pair_card(out, w, "TCP in", COLUMN_TCP_IN, "to be read:", COLUMN_RECV_QUEUE);
 	put_pair_card(out, w, "TCP sockets", COLUMN_SOCKETS, "segments sent again:", COLUMN_RETRANSMITS);
@@ -256,7 +257,7 @@ static void put_member(struct html_table *t, const struct watched *w, size_t i)
 
 void page_put_tree(FILE *out, const struct watched *w)
 {
-	static const struct html_column columns[] = { { "Pid", NULL, "n" },    { "Name", NULL, "name" },
+	static const struct html_column columns[] = { { "Pid", NULL, "n id" }, { "Name", NULL, "name" },
 						      { "State", NULL, NULL }, { "CPU", NULL, "n" },
 						      { "RSS", NULL, "n" },    { "PSS", NULL, "n" } };
 	struct html_table t;

@@ -27,8 +27,8 @@ const char page_icon[] =
 static void put_overview(FILE *out, const struct watched *w, enum span span)
 {
 	page_put_cards(out, w);
-	page_put_identity(out, w);
 	page_put_charts(out, w, span);
+	page_put_identity(out, w);
 	page_put_comparison(out, w->procmon, span);
 	page_put_tree(out, w);
 	page_put_marks(out, w->procmon);

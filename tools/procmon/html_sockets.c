@@ -4,7 +4,6 @@
 #include "cdefs.h"
 
 #include <math.h>
-#include <string.h>
 
 enum {
 	ROWS_SHOWN = 300,
@@ -28,11 +27,6 @@ static void put_two(struct html_table *t, const char *first, const char *second)
 static const char *duration(char out[static UNITS_TEXT], uint64_t ns)
 {
 	return ns > 0 ? units_duration(out, ns) : "-";
-}
-
-static const char *rate(char out[static UNITS_TEXT], double Bps)
-{
-	return isnan(Bps) ? "-" : Bps > 0 ? units_rate(out, Bps) : "0";
 }
 
 /* The descriptor that leads to it, and how many more do; with a tree, of which process. */
@@ -64,7 +58,7 @@ static enum html_mood mood_of(enum sockdiag_state state)
 /* --- TCP ---------------------------------------------------------------------------------------------------------- */
 
 static const struct html_column tcp_columns[] = {
-	{ "Fd", "Descriptor", "n" },
+	{ "Fd", "Descriptor", "n id" },
 	{ "State", NULL, NULL },
 	{ "Local, peer", NULL, "name" },
 	{ "To be read", NULL, "n" },
@@ -130,7 +124,7 @@ static void put_share_of_busy(FILE *out, const struct tcpinfo *info, uint64_t ns
 {
 	double percent = info->busy_ns > 0 ? (double)ns / (double)info->busy_ns * 100 : 0;
 	if (percent >= 1)
-		html_text(out, "held up by %s for %.0f %% of the busy time. ", what, percent);
+		html_text(out, "Held up by %s for %.0f %% of its busy time. ", what, percent);
 }
 
 static void put_tcp_remarks(struct html_table *t, const struct sockdiag_socket *s)
@@ -138,9 +132,9 @@ static void put_tcp_remarks(struct html_table *t, const struct sockdiag_socket *
 	char left[UNITS_TEXT], moved[UNITS_TEXT];
 	FILE *out = html_cell_begin(t);
 	if (s->state == SOCKDIAG_CLOSE_WAIT)
-		html_text(out, "the peer has finished, and waits for a close. ");
+		html_text(out, "The peer has finished, and waits for a close. ");
 	if (s->timer == SOCKDIAG_PERSIST)
-		html_text(out, "the peer's window is shut, probe in %s. ", units_duration(left, s->timer_left_ns));
+		html_text(out, "The peer's window is shut; next probe in %s. ", units_duration(left, s->timer_left_ns));
 	if (s->timer == SOCKDIAG_RETRANSMIT && s->timer_count > 0)
 		html_text(out, "%u timeouts in a row, next in %s. ", s->timer_count,
 			  units_duration(left, s->timer_left_ns));
@@ -171,8 +165,8 @@ static void put_connection(struct html_table *t, const struct socket_row *row, d
 	}
 	put_path(t, &row->tcp);
 	put_sent_again(t, row);
-	html_cell(t, "%s", rate(text, row->out_Bps));
-	html_cell(t, "%s", rate(text, row->in_Bps));
+	html_cell(t, "%s", column_text(text, COLUMN_TCP_OUT, row->out_Bps));
+	html_cell(t, "%s", column_text(text, COLUMN_TCP_IN, row->in_Bps));
 	FILE *out = html_cell_begin(t);
 	html_spark(out, "", row->trace_Bps, SOCKETS_TRACE, SOCKETS_TRACE, 1);
 	html_cell_end(t);
@@ -198,8 +192,8 @@ static void put_tcp_cards(FILE *out, const struct sockets *s)
 {
 	char text[UNITS_TEXT], n[UNITS_TEXT];
 	html_cards_begin(out);
-	html_card(out, "up", "out", rate(text, s->out_Bps), "acknowledged by the peers");
-	html_card(out, "down", "in", rate(text, s->in_Bps), "from the peers");
+	html_card(out, "up", "out", column_text(text, COLUMN_TCP_OUT, s->out_Bps), "acknowledged by the peers");
+	html_card(out, "down", "in", column_text(text, COLUMN_TCP_IN, s->in_Bps), "from the peers");
 	html_card(out, "", "not acknowledged", units_size(text, s->send_queue), "written, and perhaps not sent");
 	html_card(out, "", "to be read", units_size(text, s->recv_queue), "by the process");
 	snprintf(n, sizeof(n), "%llu", llu(s->retransmits));
@@ -219,7 +213,6 @@ static void put_all_tcp(FILE *out, const struct watched *w)
 		     s->source != NULL ? s->source : "", page_age_text(age, w, s->at_ns));
 	page_put_why(out, s->why);
 	put_tcp_cards(out, s);
-	fputs("<br>\n", out);
 	html_table_begin(&t, out, tcp_columns, COUNT_OF(tcp_columns));
 	for (size_t i = 0; i < s->n && shown < ROWS_SHOWN; i++) {
 		if (s->row[i].kind != SOCKET_TCP)
@@ -235,8 +228,8 @@ static void put_all_tcp(FILE *out, const struct watched *w)
 /* --- the others --------------------------------------------------------------------------------------------------- */
 
 static const struct html_column other_columns[] = {
-	{ "Fd", "Descriptor", "n" }, { "Kind", NULL, NULL },        { "What", NULL, "code" },
-	{ "To be read", NULL, "n" }, { "Not sent yet", NULL, "n" }, { "Dropped", NULL, "n" },
+	{ "Fd", "Descriptor", "n id" }, { "Kind", NULL, NULL },        { "What", NULL, "code" },
+	{ "To be read", NULL, "n" },    { "Not sent yet", NULL, "n" }, { "Dropped", NULL, "n" },
 };
 
 static void put_other(struct html_table *t, const struct watched *w, const struct socket_row *row)

@@ -33,7 +33,7 @@ static int by_busyness(const void *a, const void *b)
 }
 
 static const struct html_column thread_columns[] = {
-	{ "Thread", NULL, "n" },
+	{ "Thread", NULL, "n id" },
 	{ "Name", NULL, "name" },
 	{ "State", NULL, NULL },
 	{ "CPU", NULL, "n" },
@@ -101,8 +101,8 @@ void page_put_threads(FILE *out, const struct watched *w)
 /* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 static const struct html_column file_columns[] = {
-	{ "Descriptor", NULL, "n" }, { "Kind", NULL, NULL },       { "Leads to", NULL, "code" },
-	{ "Position", NULL, "n" },   { "Opened for", NULL, NULL },
+	{ "Descriptor", NULL, "n id" }, { "Kind", NULL, NULL },       { "Leads to", NULL, "code" },
+	{ "Position", NULL, "n" },      { "Opened for", NULL, NULL },
 };
 
 static void put_file(struct html_table *t, const struct watched *w, const struct file_row *row)
@@ -166,7 +166,7 @@ void page_put_files(FILE *out, const struct watched *w)
 static const struct html_column map_columns[] = {
 	{ "What is mapped", NULL, "code" },
 	{ "Mappings", NULL, "n" },
-	{ "Rights", NULL, NULL },
+	{ "Some of it\nmay be", "Some of it may be", NULL },
 	{ "Size", NULL, "n" },
 	{ "RSS", NULL, "n" },
 	{ "PSS", NULL, "n" },
@@ -200,10 +200,10 @@ static void put_map(struct html_table *t, const struct maps *maps, const struct 
 	html_cell(t, "%s", row->what);
 	html_cell(t, "%u", row->mappings);
 	html_cell(t, "%s",
-		  row->is_executable && row->is_writable ? "write, execute"
-		  : row->is_executable                   ? "execute"
-		  : row->is_writable                     ? "write"
-							 : "read");
+		  row->is_executable && row->is_writable ? "written, executed"
+		  : row->is_executable                   ? "executed"
+		  : row->is_writable                     ? "written"
+							 : "read only");
 	put_bytes(t, m->size);
 	put_bytes(t, m->resident);
 	page_put_share(t, maps->has_pss ? units_size(text, m->pss) : "-",
@@ -241,7 +241,6 @@ void page_put_maps(FILE *out, const struct watched *w)
 	page_put_why(out, maps->why);
 	if (maps->at_ns != 0)
 		put_sums(out, maps);
-	fputs("<br>\n", out);
 	html_table_begin(&t, out, map_columns, COUNT_OF(map_columns));
 	for (size_t i = 0; i < maps->n && i < MAPS_SHOWN; i++)
 		put_map(&t, maps, &maps->row[i]);

@@ -59,7 +59,7 @@ void page_put_limits(FILE *out, const struct watched *w)
 
 void page_put_command(FILE *out, const struct watched *w)
 {
-	static const struct html_column columns[] = { { "Number", NULL, "n" }, { "Word", NULL, "code" } };
+	static const struct html_column columns[] = { { "Number", NULL, "n id" }, { "Word", NULL, "code" } };
 	struct html_table t;
 	size_t at = 0, n = 0;
 	html_heading(out, "Command line", "a word in each row, as the program got it");

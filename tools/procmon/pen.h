@@ -30,10 +30,10 @@ struct pen {
 	bool is_lit;
 };
 
-void pen_end(struct pen *p);                      /* of the line */
-void pen_to(struct pen *p, unsigned column);      /* blanks up to there; none when it is there already */
-void pen_light(struct pen *p, const char *light); /* an attribute of screen.h, from here on; SCREEN_PLAIN ends it */
-unsigned pen_room(const struct pen *p);           /* columns left in this line */
+void pen_end(struct pen *p);                        /* of the line */
+void pen_to(struct pen *p, unsigned column);        /* blanks up to there; none when it is there already */
+void pen_light(struct pen *p, const char *light);   /* an attribute of screen.h, from here on; SCREEN_PLAIN ends it */
+unsigned pen_room(const struct pen *p);             /* columns left in this line */
 void pen_put(struct pen *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* PEN_CELL bytes at most */
 
 /* At most `most` columns of a text; where something is missing the last of them says so ("~"). */
@@ -60,11 +60,9 @@ void pen_trace_row(struct pen *p, const double *value, unsigned n, double top, u
 struct pen_column {
 	const char *title;
 	bool is_left;
-	unsigned leave, least,
-		most; /* least: columns it has whatever is in it; most: columns it never gets more of, 0: none */
+	unsigned leave, least, most; /* least: columns it has whatever is in it; most: columns it never gets more of, 0: none */
 	void (*cell)(char out[static PEN_CELL], const void *row);
-	const double *(*trace)(const void *row,
-			       unsigned *n); /* instead of `cell`: drawn, each row by its own greatest */
+	const double *(*trace)(const void *row, unsigned *n); /* instead of `cell`: drawn, each row by its own greatest */
 };
 
 /* What is shown of a list: a head line, then as many rows from `first` on as the pen has lines for, but `keep`. `first` is moved back

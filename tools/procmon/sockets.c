@@ -135,26 +135,11 @@ static void put_rates(struct socket_row *r, const struct socket_row *before, uin
 }
 
 /* The trace before, or none, moved on by one place. */
-static void move_trace(double out[static SOCKETS_TRACE], const double *before, double latest)
+static void put_trace(struct socket_row *r, const struct socket_row *before)
 {
 	for (size_t i = 0; i + 1 < SOCKETS_TRACE; i++)
-		out[i] = before != NULL ? before[i + 1] : NAN;
-	out[SOCKETS_TRACE - 1] = latest;
-}
-
-static bool has_queues(const struct socket_row *r)
-{
-	return (r->kind == SOCKET_TCP && r->tcp.state != SOCKDIAG_LISTEN) || r->kind == SOCKET_UDP;
-}
-
-static void put_traces(struct socket_row *r, const struct socket_row *before)
-{
-	double queue = has_queues(r) ? (double)(r->tcp.recv_queue + r->tcp.send_queue) : NAN;
-	bool has_rtt = r->tcp.has_info && r->tcp.info.rtt_ns != 0;
-	move_trace(r->trace_Bps, before != NULL ? before->trace_Bps : NULL, r->in_Bps + r->out_Bps);
-	move_trace(r->trace_queue, before != NULL ? before->trace_queue : NULL, queue);
-	move_trace(r->trace_rtt_ns, before != NULL ? before->trace_rtt_ns : NULL,
-		   has_rtt ? (double)r->tcp.info.rtt_ns : NAN);
+		r->trace_Bps[i] = before != NULL ? before->trace_Bps[i + 1] : NAN;
+	r->trace_Bps[SOCKETS_TRACE - 1] = r->in_Bps + r->out_Bps;
 }
 
 /* How long it is since the reading before; 0: there is none to compare with. */
@@ -195,7 +180,7 @@ static void compare_and_sum(struct sockets *s)
 		struct socket_row *r = &m->now.row[i];
 		const struct socket_row *before = sockets_find(&m->before, r->inode);
 		put_rates(r, before, interval_ns);
-		put_traces(r, before);
+		put_trace(r, before);
 		add(s, r);
 	}
 }
@@ -243,7 +228,7 @@ static void show(struct sockets *s)
 	qsort(m->order, m->now.n, sizeof(*m->order), compare_rows);
 
 	s->n = m->now.n < SOCKETS_MAX ? m->now.n : SOCKETS_MAX;
-	s->n_more = m->now.n - s->n + m->now.n_more;
+	s->n_more = m->now.n - s->n;
 	s->row = xrealloc(s->row, (s->n + 1) * sizeof(*s->row));
 	for (size_t i = 0; i < s->n; i++)
 		s->row[i] = *m->order[i];
@@ -265,8 +250,9 @@ void sockets_read(struct sockets *s, const struct files *files, const struct pro
 	m->said = *s;
 
 	m->now.at_ns = s->at_ns = now_ns;
-	s->why = files->why;
-	s->is_known = files->n > 0 || files->why == NULL;
+	s->why = files->n_more > 0 ? "it has more descriptors than are looked at, and may have more sockets"
+				   : files->why;
+	s->is_known = files->n_more == 0 && (files->n > 0 || files->why == NULL);
 	sockets_take_files(&m->now, files, &m->before);
 	read_kinds(s, p);
 	compare_and_sum(s);

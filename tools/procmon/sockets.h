@@ -18,10 +18,9 @@
 #include "sockdiag.h"
 
 enum {
-	SOCKETS_MAX = 2000,            /* rows */
-	SOCKETS_KNOWN = DETAILS_FILES, /* that are counted, summed up and remembered */
+	SOCKETS_MAX = 2000, /* rows */
 	SOCKETS_TRACE = 60,
-	SOCKET_TEXT = PROCFS_PATH + 32,
+	SOCKET_TEXT = 144,
 	SOCKET_PROTOCOL = 24,
 };
 
@@ -53,9 +52,8 @@ struct socket_row {
 	 * one that another process has handed over brings along, once, what had moved before. */
 	double out_Bps, in_Bps, retransmits_per_s;
 
-	/* The latest SOCKETS_TRACE readings, oldest first, NaN where there was none: what moved (in and out), bytes in
-	 * both queues, round trip. */
-	double trace_Bps[SOCKETS_TRACE], trace_queue[SOCKETS_TRACE], trace_rtt_ns[SOCKETS_TRACE];
+	/* What moved, in and out, at the latest SOCKETS_TRACE readings, oldest first; NaN where there was none. */
+	double trace_Bps[SOCKETS_TRACE];
 };
 
 struct sockets {
@@ -66,8 +64,8 @@ struct sockets {
 	const char *why;    /* what could not be read; NULL: nothing */
 	const char *source; /* of the TCP rows: "sock_diag", "/proc/PID/net/tcp"; NULL: there was none to ask for */
 
-	/* Which sockets the process has is known. False when its descriptors must not be read: then the sums below
-	 * mean nothing. */
+	/* All sockets of the process are known. False when its descriptors must not be read, or are too many: then
+	 * the sums below mean nothing. */
 	bool is_known;
 
 	/* Sums over all TCP sockets, those without a row included. Queues in bytes: what waits for the process,

@@ -104,10 +104,6 @@ static struct socket_row *add_row(struct sockets_rows *rows)
 
 static void take_link(struct sockets_rows *rows, const struct file_row *file, const struct sockets_rows *before)
 {
-	if (rows->n == SOCKETS_KNOWN) {
-		rows->n_more++;
-		return;
-	}
 	struct socket_row *r = add_row(rows);
 	r->pid = file->pid;
 	r->fd = file->fd;
@@ -119,12 +115,11 @@ void sockets_take_files(struct sockets_rows *rows, const struct files *files, co
 {
 	struct link *links;
 	size_t n = find_links(files, &links);
-	rows->n = rows->n_more = 0;
+	rows->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (i == 0 || links[i].inode != links[i - 1].inode)
 			take_link(rows, &files->row[links[i].at], before);
-		if (rows->n_more == 0)
-			rows->row[rows->n - 1].fds++;
+		rows->row[rows->n - 1].fds++;
 	}
 	free(links);
 }

@@ -8,7 +8,6 @@
 struct sockets_rows {
 	struct socket_row *row;
 	size_t n, cap;
-	size_t n_more;    /* beyond SOCKETS_KNOWN */
 	uint64_t at_ns;   /* 0: no such reading */
 	bool is_complete; /* sock_diag has been asked, so a TCP row without info has none */
 };

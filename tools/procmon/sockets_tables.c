@@ -61,7 +61,7 @@ static void take_inet(struct sockets_rows *rows, enum socket_kind kind, const ch
 /* "listening /run/x", "connected", "unconnected datagram @name" */
 static void take_unix(struct sockets_rows *rows, enum socket_kind kind, const char *line, size_t len)
 {
-	enum { CONNECTED = 3 /* SS_CONNECTED of include/uapi/linux/net.h */ };
+	enum { CONNECTED = 3 /* SS_CONNECTED of include/uapi/linux/net.h */, UNIX_PATH = 108 /* unix(7) */ };
 	struct procfs_unix t;
 	if (!procfs_parse_unix(&t, line, len))
 		return;
@@ -69,14 +69,14 @@ static void take_unix(struct sockets_rows *rows, enum socket_kind kind, const ch
 	if (r == NULL)
 		return;
 	r->kind = kind;
-	snprintf(r->path, sizeof(r->path), "%s%s%s%s",
+	snprintf(r->path, sizeof(r->path), "%s%s%s%.*s",
 		 t.is_listening         ? "listening"
 		 : t.state == CONNECTED ? "connected"
 					: "unconnected",
 		 t.type == SOCK_DGRAM       ? " datagram"
 		 : t.type == SOCK_SEQPACKET ? " seqpacket"
 					    : "",
-		 t.path[0] != '\0' ? " " : "", t.path);
+		 t.path[0] != '\0' ? " " : "", UNIX_PATH, t.path);
 }
 
 /* --- a table ------------------------------------------------------------------------------------------------------ */

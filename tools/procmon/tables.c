@@ -1,12 +1,15 @@
 /* tables.c - see tables.h. A table is a list of columns; a cell is a function of its row. */
 #include "tables.h"
 
+#include "clock.h"
 #include "mem.h"
 #include "screen.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OLD_S = 10 };
 
 static void put_count(char out[static PEN_CELL], uint64_t n)
 {
@@ -34,9 +37,23 @@ const char *tables_command(const struct watched *w, char out[static PEN_CELL])
 	return out;
 }
 
+double tables_latest(const struct watched *w, enum column column, bool *is_old)
+{
+	double value = w->value[column];
+	*is_old = false;
+	for (size_t i = history_rows(w->history, SPAN_10_MINUTES); i > 0 && isnan(value); i--) {
+		struct history_row row = history_row(w->history, SPAN_10_MINUTES, i - 1);
+		if (!w->has_ended && w->at_real_ns - row.at_real_ns > (int64_t)OLD_S * NS_PER_S)
+			break;
+		value = row.mean[column];
+		*is_old = true;
+	}
+	return value;
+}
+
 /* The column of the PID comes first, and is shown when there are several. */
-static void put_table(struct pen *p, const struct watched *w, const struct pen_column *columns, const void **row,
-		      size_t n, size_t *first, unsigned keep)
+static void put_table(struct pen *p, const struct watched *w, const struct pen_column *columns, const void **row, size_t n,
+		      size_t *first, unsigned keep)
 {
 	struct pen_list list = {
 		.columns = w->n_members > 1 ? columns : columns + 1, .row = row, .n = n, .first = *first, .keep = keep

@@ -17,7 +17,8 @@ static void begin(struct pen *p, const char *key)
 static void put_value(struct pen *p, const struct watched *w, enum column column, const char *label)
 {
 	char text[UNITS_TEXT];
-	pen_put(p, "%s %s", label, column_text(text, column, w->value[column]));
+	bool is_old;
+	pen_put(p, "%s %s", label, column_text(text, column, tables_latest(w, column, &is_old)));
 }
 
 static void put_bytes(struct pen *p, const char *label, uint64_t bytes)
@@ -38,8 +39,7 @@ static void put_state(struct pen *p, const struct watched *w)
 {
 	char clock[32], age[32], how[WATCHED_END_TEXT], text[PEN_CELL];
 	begin(p, "started");
-	pen_put(p, "%s, by %s, parent %lld", pen_clock(clock, w->start_real_ns, true), w->user,
-		(long long)w->stat.ppid);
+	pen_put(p, "%s, by %s, parent %lld", pen_clock(clock, w->start_real_ns, true), w->user, (long long)w->stat.ppid);
 	pen_end(p);
 	begin(p, w->has_ended ? "ended" : "age");
 	if (w->has_ended)
@@ -121,12 +121,14 @@ static void put_activity(struct pen *p, const struct watched *w)
 	pen_end(p);
 }
 
+/* The kernel counts what passes the file layer: recv(2), send(2) and their like do not (proc_pid_io(5)). */
 static void put_io(struct pen *p, const struct watched *w)
 {
 	begin(p, "read, write");
 	put_value(p, w, COLUMN_READ, "read");
 	put_value(p, w, COLUMN_WRITTEN, ", written");
 	put_value(p, w, COLUMN_CALLS, ", calls");
+	pen_put(p, " (recv and send do not count)");
 	pen_end(p);
 	begin(p, "");
 	put_value(p, w, COLUMN_DISK_READ, "from disk");
@@ -225,8 +227,7 @@ static void compare(struct near_limits *near, const struct watched *w, const cha
 		return;
 	begin(near->pen, near->n++ == 0 ? "near a limit" : "");
 	enum column unit = is_bytes ? COLUMN_RESIDENT : COLUMN_THREADS;
-	pen_put(near->pen, "%s: %s of %s", name, column_text(have, unit, used),
-		column_text(limit_text, unit, (double)limit));
+	pen_put(near->pen, "%s: %s of %s", name, column_text(have, unit, used), column_text(limit_text, unit, (double)limit));
 	pen_end(near->pen);
 }
 
@@ -269,23 +270,20 @@ static void put_exactness(struct pen *p, const struct watched *w)
 	const struct procmon *m = w->procmon;
 	char interval[UNITS_TEXT], late[UNITS_TEXT], took[UNITS_TEXT], text[PEN_CELL];
 	unsigned long long ticks = m->system.ticks_per_s > 0 ? m->system.ticks_per_s : 100;
-	snprintf(
-		text, sizeof(text),
-		"processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s late; the "
-		"look took %s",
-		1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "",
-		units_duration(late, m->late_ns), units_duration(took, w->took_ns));
+	snprintf(text, sizeof(text),
+		 "processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s late; the "
+		 "look took %s",
+		 1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "", units_duration(late, m->late_ns),
+		 units_duration(took, w->took_ns));
 	begin(p, "how exact");
 	pen_words(p, KEY, 4, text);
 }
 
 void watched_text(FILE *out, const struct watched *w, unsigned columns, bool utf8)
 {
-	struct pen p = { .out = out,
-			 .columns = columns > 0 ? columns : PEN_NO_LIMIT,
-			 .lines = PEN_NO_LIMIT,
-			 .utf8 = utf8,
-			 .wrap = KEY };
+	struct pen p = {
+		.out = out, .columns = columns > 0 ? columns : PEN_NO_LIMIT, .lines = PEN_NO_LIMIT, .utf8 = utf8, .wrap = KEY
+	};
 	put_identity(&p, w);
 	put_processor(&p, w);
 	put_memory(&p, w);

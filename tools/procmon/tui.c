@@ -146,8 +146,7 @@ static void take_answer(struct tui *t, unsigned key)
 	if (key == KEY_ENTER || key == '\n') {
 		t->is_asking = false;
 		if (t->label_len == 0)
-			snprintf(t->label, sizeof(t->label), "mark %llu",
-				 (unsigned long long)t->procmon->marks.total + 1);
+			snprintf(t->label, sizeof(t->label), "mark %llu", (unsigned long long)t->procmon->marks.total + 1);
 		procmon_mark(t->procmon, t->label);
 	} else if (key == KEY_ESCAPE) {
 		t->is_asking = false;
@@ -164,39 +163,22 @@ static void move(struct tui *t, unsigned key)
 	long page = t->view.lines > 8 ? (long)t->view.lines - 6 : 2;
 	switch (key) {
 	case 'j':
-	case KEY_DOWN:
-		scroll(t, 1);
-		break;
+	case KEY_DOWN: scroll(t, 1); break;
 	case 'k':
-	case KEY_UP:
-		scroll(t, -1);
-		break;
+	case KEY_UP: scroll(t, -1); break;
 	case ' ':
-	case KEY_PAGE_DOWN:
-		scroll(t, page);
-		break;
+	case KEY_PAGE_DOWN: scroll(t, page); break;
 	case 'b':
-	case KEY_PAGE_UP:
-		scroll(t, -page);
-		break;
+	case KEY_PAGE_UP: scroll(t, -page); break;
 	case 'g':
-	case KEY_HOME:
-		t->view.scroll = 0;
-		break;
+	case KEY_HOME: t->view.scroll = 0; break;
 	case 'G':
-	case KEY_END:
-		t->view.scroll = SCROLL_END;
-		break;
+	case KEY_END: t->view.scroll = SCROLL_END; break;
 	case 'l':
-	case KEY_RIGHT:
-		choose_next(t);
-		break;
+	case KEY_RIGHT: choose_next(t); break;
 	case 'h':
-	case KEY_LEFT:
-		choose_previous(t);
-		break;
-	default:
-		break;
+	case KEY_LEFT: choose_previous(t); break;
+	default: break;
 	}
 }
 
@@ -211,35 +193,18 @@ static bool take_key(struct tui *t, unsigned key)
 	}
 	switch (key) {
 	case 'q':
-	case 'Q':
-		procmon_stop(t->procmon);
-		return false;
+	case 'Q': procmon_stop(t->procmon); return false;
 	case '1':
 	case '2':
 	case '3':
-	case '4':
-		choose_page(t, key - '1');
-		break;
-	case KEY_TAB:
-		choose_page(t, t->view.page + 1);
-		break;
-	case KEY_BACK_TAB:
-		choose_page(t, t->view.page + FRAME_PAGES - 1);
-		break;
-	case 's':
-		t->view.span = (t->view.span + 1) % FRAME_SPANS;
-		break;
-	case 'p':
-		t->view.is_paused = !t->view.is_paused;
-		break;
-	case 'm':
-		ask_label(t);
-		break;
-	case KEY_STOP:
-		stop_as_a_job(t, true);
-		break;
-	default:
-		move(t, key);
+	case '4': choose_page(t, key - '1'); break;
+	case KEY_TAB: choose_page(t, t->view.page + 1); break;
+	case KEY_BACK_TAB: choose_page(t, t->view.page + FRAME_PAGES - 1); break;
+	case 's': t->view.span = (t->view.span + 1) % FRAME_SPANS; break;
+	case 'p': t->view.is_paused = !t->view.is_paused; break;
+	case 'm': ask_label(t); break;
+	case KEY_STOP: stop_as_a_job(t, true); break;
+	default: move(t, key);
 	}
 	return true;
 }
@@ -253,8 +218,8 @@ static size_t decode_sequence(const char *text, size_t len, unsigned *key)
 	static const struct {
 		const char *sequence;
 		unsigned key;
-	} all[] = { { "A", KEY_UP },       { "B", KEY_DOWN },       { "C", KEY_RIGHT },   { "D", KEY_LEFT },
-		    { "H", KEY_HOME },     { "F", KEY_END },        { "1~", KEY_HOME },   { "4~", KEY_END },
+	} all[] = { { "A", KEY_UP },       { "B", KEY_DOWN },     { "C", KEY_RIGHT },  { "D", KEY_LEFT },
+		    { "H", KEY_HOME },     { "F", KEY_END },      { "1~", KEY_HOME },  { "4~", KEY_END },
 		    { "5~", KEY_PAGE_UP }, { "6~", KEY_PAGE_DOWN }, { "Z", KEY_BACK_TAB } };
 	*key = KEY_ESCAPE;
 	if (len < 2 || (text[1] != '[' && text[1] != 'O'))
@@ -304,6 +269,15 @@ static sigset_t set_of(int number)
 	return set;
 }
 
+/* Who is started or continued in the background waits there for fg, as everybody does who sets the terminal (termios(3)). WHY by
+ * hand: nothing must be drawn before. */
+static void wait_for_front(void)
+{
+	pid_t front = tcgetpgrp(STDOUT_FILENO);
+	if (front > 0 && front != getpgrp())
+		kill(0, SIGTTOU);
+}
+
 /* What the terminal's driver would do at Ctrl-Z, with the terminal as the shell left it. Ctrl-Z is for the whole group; a
  * signal was for us alone. Here the process stops, and goes on after SIGCONT. */
 static void stop_as_a_job(struct tui *t, bool by_key)
@@ -313,6 +287,7 @@ static void stop_as_a_job(struct tui *t, bool by_key)
 	kill(by_key ? 0 : getpid(), SIGTSTP);
 	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 	pthread_sigmask(SIG_BLOCK, &stop, NULL);
+	wait_for_front();
 	screen_resume(t->screen);
 }
 
@@ -330,8 +305,10 @@ static bool on_signal(struct watch *w, unsigned events)
 	}
 	if (info.ssi_signo == SIGTSTP)
 		stop_as_a_job(t, false);
-	if (info.ssi_signo == SIGCONT)
+	if (info.ssi_signo == SIGCONT) {
+		wait_for_front();
 		screen_resume(t->screen);
+	}
 	draw(t);
 	return true;
 }
@@ -358,29 +335,29 @@ static int watch_signals(struct tui *t)
 
 /* --- begin and end ------------------------------------------------------------------------------------------------- */
 
-static int watch_terminal(struct tui *t)
+/* Signals first: whoever sees the screen entered may send one. */
+static int take_terminal(struct tui *t)
 {
-	if (!screen_is_terminal(t->screen))
-		return 0;
-	int fd = screen_take_keys(t->screen);
-	if (fd >= 0 && watch_start(&t->keys, t->procmon->reactor, fd, WATCH_READ | WATCH_BACKGROUND, on_keys) < 0)
+	if (isatty(STDOUT_FILENO) && watch_signals(t) < 0)
 		return -1;
-	return watch_signals(t);
+	wait_for_front();
+	t->screen = screen_open();
+	int fd = screen_is_terminal(t->screen) ? screen_take_keys(t->screen) : -1;
+	return fd < 0 ? 0 : watch_start(&t->keys, t->procmon->reactor, fd, WATCH_READ | WATCH_BACKGROUND, on_keys);
 }
 
 struct tui *tui_start(struct procmon *m, struct net_error *e)
 {
 	struct tui *t = xcalloc(1, sizeof(*t));
 	t->procmon = m;
-	t->screen = screen_open();
-	t->view = (struct frame_view){ .selected = m->first,
-				       .utf8 = os_is_utf8(),
-				       .has_attributes = screen_is_terminal(t->screen) };
-	if (watch_terminal(t) < 0) {
+	if (take_terminal(t) < 0) {
 		net_fail(e, "watch", "the terminal");
 		tui_stop(t);
 		return NULL;
 	}
+	t->view = (struct frame_view){ .selected = m->first,
+				       .utf8 = os_is_utf8(),
+				       .has_attributes = screen_is_terminal(t->screen) };
 	if (screen_is_terminal(t->screen))
 		draw(t);
 	return t;
