@@ -12,6 +12,7 @@
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
 
+static void put_text(FILE *out, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
 static void put_text(FILE *out, const char *fmt, va_list args)
 {
 	char small[256], *text = small;

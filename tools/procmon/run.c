@@ -96,6 +96,10 @@ void procmon_sampled(struct procmon *m, struct watched *w)
 
 void procmon_ticked(struct procmon *m)
 {
+	if (ferror(stdout) && !m->is_ending) {
+		procmon_stop(m); /* nobody reads the records any more; record_finish says so */
+		return;
+	}
 	if (m->routes != NULL)
 		routes_sampled(m->routes);
 	if (m->tui != NULL)
