@@ -162,12 +162,14 @@ static void end_exchange(struct visit *v)
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-/* default-src 'self': a page brings everything with it, or asks the same server; 'unsafe-inline': one page is one file.
- * Cross-Origin-Resource-Policy: nobody else's page shows ours as a picture or a script. */
+/* default-src 'self': a page brings everything with it, or asks the same server; 'unsafe-inline': one page is one
+ * file. Cross-Origin-Resource-Policy: nobody else's page shows ours as a picture or a script. Referrer-Policy:
+ * nobody else learns where somebody came from. WHY not no-referrer: a form of ours would then come with "Origin:
+ * null", as a stranger's does. */
 static const char security_headers[] = "Content-Security-Policy: default-src 'self' 'unsafe-inline'; base-uri 'none'; "
 				       "form-action 'self'; frame-ancestors 'none'\r\n"
 				       "X-Content-Type-Options: nosniff\r\n"
-				       "Referrer-Policy: no-referrer\r\n"
+				       "Referrer-Policy: same-origin\r\n"
 				       "Cross-Origin-Resource-Policy: same-origin\r\n"
 				       "Cache-Control: no-store\r\n";
 
@@ -195,8 +197,8 @@ static bool is_head_only(const struct visit *v)
 	return v->request.method == HTTP_HEAD;
 }
 
-/* One write, so that head and body leave in the same segment when they fit. `more` are further header lines. type NULL: there is no
- * content, and nothing is said of its length (RFC 9110 8.6, for 204). */
+/* One write, so that head and body leave in the same segment when they fit. `more` are further header lines. type
+ * NULL: there is no content, and nothing is said of its length (RFC 9110 8.6, for 204). */
 static void send_answer(struct visit *v, int status, const char *type, const char *more, const void *body, size_t n)
 {
 	struct buf b = { 0 };

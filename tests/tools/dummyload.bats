@@ -288,7 +288,7 @@ is_empty_again() {
 
 # --- not enough -------------------------------------------------------------------------------------------------------
 
-@test "not enough descriptors, memory, room in a file: one line, status 1" {
+@test "not enough descriptors, memory, threads, room in a file: one line, status 1" {
 	local fewer='ulimit -n 64; exec "$0" "$@"'
 	export ASAN_OPTIONS=detect_leaks=0 # which wants descriptors as well
 	run -1 --separate-stderr bash -c "$fewer" "$dummyload" fixed 10 --files 100 --json
@@ -300,6 +300,14 @@ is_empty_again() {
 	one_line_with EMFILE
 	[[ ${lines[-1]} == *'"record":"error"'* ]]
 	fails ENOMEM fixed 10 --memory 1000000G
+	[[ $stderr == *' are available: '* ]]
+	# A sanitizer needs more address space than anybody has.
+	if [[ $TCPLAB_BIN != *san* ]]; then
+		run -1 --separate-stderr bash -c 'ulimit -v 300000; exec "$0" "$@"' "$dummyload" fixed 10 --memory 1G
+		one_line_with "allocate 1 GiB (--memory): " ENOMEM
+		run -1 --separate-stderr bash -c 'ulimit -v 300000; exec "$0" "$@"' "$dummyload" fixed 10 --idle-threads 100000
+		one_line_with "start thread " "of 100000 (--idle-threads)" EAGAIN
+	fi
 	TMPDIR=/nowhere fails ENOENT fixed 10 --io 1mbit
 	run -1 --separate-stderr timeout 10 bash -c 'ulimit -f 64; exec "$0" "$@"' "$dummyload" fixed 10 --io 80mbit --json
 	one_line_with "write a file in $TMPDIR (--io)" EFBIG

@@ -260,7 +260,7 @@ static void test_answer(struct reactor *r)
 	CHECK(said("\r\nContent-Length: 6\r\n") && said("\r\nConnection: close\r\n"));
 	CHECK(said("\r\nContent-Type: text/plain; charset=utf-8\r\n") && said("\r\nCache-Control: no-store\r\n"));
 	CHECK(said("\r\nContent-Security-Policy: default-src 'self' 'unsafe-inline'"));
-	CHECK(said("\r\nX-Content-Type-Options: nosniff\r\n") && said("\r\nReferrer-Policy: no-referrer\r\n"));
+	CHECK(said("\r\nX-Content-Type-Options: nosniff\r\n") && said("\r\nReferrer-Policy: same-origin\r\n"));
 	CHECK(answers("HEAD /hello HTTP/1.1\r\n" H_CLOSE, "HTTP/1.1 200 OK\r\n", "\r\n\r\n"));
 	CHECK(said("\r\nContent-Length: 6\r\n") && !said("hello"));
 	CHECK(answers("GET /hello HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "hello\n"));

@@ -1,4 +1,5 @@
-/* procmon_kit.h - a watched process that nobody has to start: made-up samples and hostile names, for what shows them. */
+/* procmon_kit.h - a watched process that nobody has to start: made-up samples and hostile names, for what shows
+ * them. */
 #ifndef TCPLAB_PROCMON_KIT_H
 #define TCPLAB_PROCMON_KIT_H
 
@@ -11,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A title for the terminal, a cleared screen, a bell, a newline; a combining accent, a change of the direction of writing, a
- * wide character, no UTF-8 at all. */
+/* A title for the terminal, a cleared screen, a bell, a newline; a combining accent, a change of the direction of
+ * writing, a wide character, no UTF-8 at all. */
 #define HOSTILE "\033]0;x\007\033[2J\n\te\xcc\x81\xe2\x80\xae\xe6\x97\xa5\xff\xc2\x9b\x7f<b>"
 
 enum { KIT_END_S = 1700000000, KIT_THREADS = 30, KIT_FILES = 40, KIT_SOCKETS = 12 };
@@ -20,7 +21,8 @@ enum { KIT_END_S = 1700000000, KIT_THREADS = 30, KIT_FILES = 40, KIT_SOCKETS = 1
 static inline void kit_value(double value[static COLUMNS], unsigned i, bool has_gaps)
 {
 	for (unsigned c = 0; c < COLUMNS; c++)
-		value[c] = has_gaps && (i + c) % 7 < 3 ? NAN : (i * 37 + c * 11) % 100 * (c == COLUMN_RESIDENT ? 1e6 : 1.25);
+		value[c] = has_gaps && (i + c) % 7 < 3 ? NAN
+						       : (i * 37 + c * 11) % 100 * (c == COLUMN_RESIDENT ? 1e6 : 1.25);
 	value[COLUMN_USER] = 0.6 * value[COLUMN_CPU];
 	value[COLUMN_SYSTEM] = 0.4 * value[COLUMN_CPU];
 }
@@ -42,9 +44,14 @@ static inline void kit_threads(struct watched *w, const char *name)
 	w->threads.row = calloc(KIT_THREADS, sizeof(*w->threads.row));
 	for (unsigned i = 0; i < KIT_THREADS; i++) {
 		struct thread_row *t = &w->threads.row[i];
-		*t = (struct thread_row){ .pid = w->pid, .tid = w->pid + i, .state = 'S', .ran_ns = i * 1234567890ull,
-					  .cpu_percent = i % 5 == 0 ? NAN : i * 3.3, .waited_percent = NAN,
-					  .voluntary_per_s = i * 1000, .involuntary_per_s = 0.25 };
+		*t = (struct thread_row){ .pid = w->pid,
+					  .tid = w->pid + i,
+					  .state = 'S',
+					  .ran_ns = i * 1234567890ull,
+					  .cpu_percent = i % 5 == 0 ? NAN : i * 3.3,
+					  .waited_percent = NAN,
+					  .voluntary_per_s = i * 1000,
+					  .involuntary_per_s = 0.25 };
 		snprintf(t->name, sizeof(t->name), "%s %u", name, i);
 		snprintf(t->wchan, sizeof(t->wchan), "%s", i % 2 ? "ep_poll" : "");
 	}
@@ -52,12 +59,19 @@ static inline void kit_threads(struct watched *w, const char *name)
 
 static inline void kit_files(struct watched *w, const char *name)
 {
-	w->files = (struct files){ .n = KIT_FILES, .at_ns = w->at_ns, .kinds = { [FILE_REGULAR] = 30, [FILE_SOCKET] = 10 } };
+	w->files = (struct files){ .n = KIT_FILES,
+				   .at_ns = w->at_ns,
+				   .kinds = { [FILE_REGULAR] = 30, [FILE_SOCKET] = 10 } };
 	w->files.row = calloc(KIT_FILES, sizeof(*w->files.row));
 	for (unsigned i = 0; i < KIT_FILES; i++) {
 		struct file_row *f = &w->files.row[i];
-		*f = (struct file_row){ .pid = w->pid, .fd = i, .kind = i < 30 ? FILE_REGULAR : FILE_SOCKET, .position = i * 77777,
-					.flags = 02 | 02000, .has_info = i % 3 > 0, .is_deleted = i % 9 == 0 };
+		*f = (struct file_row){ .pid = w->pid,
+					.fd = i,
+					.kind = i < 30 ? FILE_REGULAR : FILE_SOCKET,
+					.position = i * 77777,
+					.flags = 02 | 02000,
+					.has_info = i % 3 > 0,
+					.is_deleted = i % 9 == 0 };
 		snprintf(f->target, sizeof(f->target), "/var/lib/%s/%u", name, i);
 	}
 }
@@ -76,8 +90,13 @@ static inline void kit_address(struct addr *a, bool is_v6, uint16_t port)
 
 static inline void kit_socket(struct socket_row *s, unsigned i, const char *name)
 {
-	*s = (struct socket_row){ .pid = 4711, .fd = 5 + i, .fds = 1, .kind = i < 9 ? SOCKET_TCP : SOCKET_UDP + i % 3,
-				  .out_Bps = i * 1e6, .in_Bps = NAN, .retransmits_per_s = 0 };
+	*s = (struct socket_row){ .pid = 4711,
+				  .fd = 5 + i,
+				  .fds = 1,
+				  .kind = i < 9 ? SOCKET_TCP : SOCKET_UDP + i % 3,
+				  .out_Bps = i * 1e6,
+				  .in_Bps = NAN,
+				  .retransmits_per_s = 0 };
 	s->tcp.state = i == 0 ? SOCKDIAG_LISTEN : SOCKDIAG_ESTABLISHED;
 	s->tcp.recv_queue = i * 1000;
 	s->tcp.has_info = i > 0;
@@ -113,7 +132,9 @@ static inline void kit_tree(struct watched *w, size_t n, const char *name)
 static inline struct watched *kit_watched(struct procmon *m, pid_t pid, const char *name)
 {
 	struct watched *w = calloc(1, sizeof(*w));
-	*w = (struct watched){ .procmon = m, .pid = pid, .n_members = 0, .start_real_ns = (KIT_END_S - 800) * (int64_t)NS_PER_S };
+	*w = (struct watched){
+		.procmon = m, .pid = pid, .n_members = 0, .start_real_ns = (KIT_END_S - 800) * (int64_t)NS_PER_S
+	};
 	w->stat = (struct procfs_stat){ .pid = pid, .ppid = 1, .state = 'S' };
 	w->history = history_new(m->o->interval_ns);
 	w->limits.n = 1;

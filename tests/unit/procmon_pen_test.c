@@ -29,15 +29,19 @@ static void test_plain(void)
 		{ "echo -s", "echo -s", "echo -s" },
 		{ "\033[2J\r\n\t\b\007\177", "?[2J??????", "?[2J??????" },
 		{ "Z\xc3\xbcrich \xd0\x96 \xce\xa9", "Z?rich ? ?", "Z\xc3\xbcrich \xd0\x96 \xce\xa9" },
-		{ "e\xcc\x81", "e?", "e?" },                                   /* an accent of its own */
-		{ "a\xe2\x80\xae" "b", "a?b", "a?b" },                         /* from right to left */
-		{ "\xe6\x97\xa5\xf0\x9f\x98\x80", "??", "??" },                /* two columns each */
-		{ "\xc2\x9b" "2J", "?2J", "?2J" },                             /* CSI in one character */
-		{ "\xc2\xad", "?", "?" },                                      /* a hyphen that is not shown */
+		{ "e\xcc\x81", "e?", "e?" }, /* an accent of its own */
+		{ "a\xe2\x80\xae"
+		  "b",
+		  "a?b", "a?b" },                               /* from right to left */
+		{ "\xe6\x97\xa5\xf0\x9f\x98\x80", "??", "??" }, /* two columns each */
+		{ "\xc2\x9b"
+		  "2J",
+		  "?2J", "?2J" },         /* CSI in one character */
+		{ "\xc2\xad", "?", "?" }, /* a hyphen that is not shown */
 		{ "\xff\xfe", "??", "??" },
-		{ "\xc3", "?", "?" },                                          /* cut off in the middle */
-		{ "\xc0\xaf\xc1\xbf", "??", "??" },                            /* longer than they had to be */
-		{ "\xd7\x90\xd2\x83", "??", "??" },                            /* Hebrew; a Cyrillic accent */
+		{ "\xc3", "?", "?" },               /* cut off in the middle */
+		{ "\xc0\xaf\xc1\xbf", "??", "??" }, /* longer than they had to be */
+		{ "\xd7\x90\xd2\x83", "??", "??" }, /* Hebrew; a Cyrillic accent */
 	};
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		struct pen p = begin(80, 1, false);
@@ -105,8 +109,9 @@ static void test_words(void)
 	pen_words(&p, 0, 2, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
 	pen_words(&p, 2, 1, "of one line at most");
 	pen_words(&p, 0, 9, "");
-	CHECK_STR(written(), "why     it belongs\n        to another\n        user\nabcdefghijklmnopqrst\nuvwxyzabcdefghijklm~\n"
-			     "  of one line at mo~\n\n");
+	CHECK_STR(written(),
+		  "why     it belongs\n        to another\n        user\nabcdefghijklmnopqrst\nuvwxyzabcdefghijklm~\n"
+		  "  of one line at mo~\n\n");
 	p = begin(4, 3, false);
 	pen_words(&p, 8, 9, "no room at all");
 	CHECK_STR(written(), "    \n");
@@ -136,7 +141,7 @@ static void test_drawings(void)
 	CHECK_STR(written(), "[█▎  ] ▁▂▄██▁");
 }
 
-/* --- tables -------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 static void put_number(char cell[static PEN_CELL], const void *row)
 {

@@ -242,7 +242,7 @@ static void json_total(const struct run *run, const struct sample *from, const s
 	json_u64(&j, "elapsed_ns", f.elapsed_ns);
 	json_figures(&j, &f);
 	json_u64(&j, "intervals", errors->n);
-	json_f64(&j, "mean_abs_error_percent", report_load_percent(errors->missed_ns, f.elapsed_ns));
+	json_f64(&j, "mean_abs_error_percent", report_load_percent(errors->missed_ns, errors->elapsed_ns));
 	json_f64(&j, "worst_error_percent", errors->worst);
 	json_str(&j, "why_not", why_not(run, &f));
 	json_sides(&j, run, from, to);
@@ -276,9 +276,9 @@ void report_load_total(const struct run *run, const struct sample *from, const s
 	printf("asked %.1f %%, got %.1f %%", f.target, f.cpu);
 	if (why != NULL)
 		printf(": %s (waited %.0f %%)", why, f.waited);
-	printf("\n%s of processor time in %s; in %u intervals off by %.2f points on average, by %.1f at worst\n",
+	printf("\n%s of processor time in %s; in %u interval%s off by %.2f points on average, by %.2f at worst\n",
 	       units_duration(cpu, (uint64_t)f.cpu_ns), units_duration(elapsed, f.elapsed_ns), errors->n,
-	       report_load_percent(errors->missed_ns, f.elapsed_ns), errors->worst);
+	       errors->n == 1 ? "" : "s", report_load_percent(errors->missed_ns, errors->elapsed_ns), errors->worst);
 	print_side_totals(run, from, to);
 }
 

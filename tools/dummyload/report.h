@@ -12,9 +12,10 @@ struct sample {
 	double asked[SIDE_KINDS], count[SIDE_KINDS];
 };
 
-/* Over all intervals. */
+/* Over all intervals but a last one that was cut short: of a few milliseconds a slice decides. */
 struct errors {
 	unsigned n;
+	uint64_t elapsed_ns;
 	double missed_ns; /* the sum of the differences, whichever way, of processor time */
 	double worst;     /* percent of one processor */
 };

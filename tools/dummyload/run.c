@@ -98,11 +98,21 @@ static void look(const struct run *run, struct sample *s)
 	}
 }
 
-static void count_error(struct errors *errors, const struct sample *from, const struct sample *to)
+static uint64_t interval_ns(const struct run *run)
 {
+	return run->o->interval_ns != 0 ? run->o->interval_ns : NS_PER_S;
+}
+
+static void count_error(const struct run *run, struct errors *errors, const struct sample *from,
+			const struct sample *to)
+{
+	uint64_t elapsed_ns = to->at_ns - from->at_ns;
 	double missed_ns = fabs((double)(to->cpu_ns - from->cpu_ns) - (to->target_cpu_ns - from->target_cpu_ns));
-	double percent = report_load_percent(missed_ns, to->at_ns - from->at_ns);
+	double percent = report_load_percent(missed_ns, elapsed_ns);
+	if (errors->n > 0 && elapsed_ns < interval_ns(run) / 2)
+		return;
 	errors->n++;
+	errors->elapsed_ns += elapsed_ns;
 	errors->missed_ns += missed_ns;
 	if (percent > errors->worst)
 		errors->worst = percent;
@@ -111,8 +121,7 @@ static void count_error(struct errors *errors, const struct sample *from, const 
 /* The end of the interval that has begun, or of the run. */
 static uint64_t next_look_ns(const struct run *run, uint64_t at_ns, uint64_t end_ns)
 {
-	uint64_t interval_ns = run->o->interval_ns != 0 ? run->o->interval_ns : NS_PER_S;
-	uint64_t next_ns = (at_ns / interval_ns + 1) * interval_ns;
+	uint64_t next_ns = (at_ns / interval_ns(run) + 1) * interval_ns(run);
 	return next_ns < end_ns ? next_ns : end_ns;
 }
 
@@ -137,7 +146,7 @@ static void watch(const struct run *run, uint64_t end_ns, const struct sample *f
 		struct sample now = { 0 };
 		goes_on = sleep_until(run, next_look_ns(run, last->at_ns, end_ns));
 		look(run, &now);
-		count_error(errors, last, &now);
+		count_error(run, errors, last, &now);
 		if (run->o->interval_ns != 0)
 			report_load_interval(run, last, &now);
 		*last = now;

@@ -16,7 +16,7 @@ const struct side_ops *side_ops_of(enum side_kind kind)
 	return all_ops[kind];
 }
 
-static bool is_following(const struct side *s)
+bool side_is_following(const struct side *s)
 {
 	return s->run->o->follow && s->ops->can_follow && s->run->o->shape.peak > 0;
 }
@@ -25,13 +25,13 @@ static bool is_following(const struct side *s)
 static double level(const struct side *s, uint64_t t_ns)
 {
 	const struct shape *shape = &s->run->o->shape;
-	return is_following(s) ? shape_percent(shape, t_ns) / shape->peak : 1;
+	return side_is_following(s) ? shape_percent(shape, t_ns) / shape->peak : 1;
 }
 
 static double level_sum_ns(const struct side *s, uint64_t t_ns)
 {
 	const struct shape *shape = &s->run->o->shape;
-	return is_following(s) ? shape_cpu_ns(shape, t_ns) / shape->peak * 100 : (double)t_ns;
+	return side_is_following(s) ? shape_cpu_ns(shape, t_ns) / shape->peak * 100 : (double)t_ns;
 }
 
 double side_asked(const struct side *s, uint64_t t_ns)
@@ -93,7 +93,7 @@ static int open_one(struct side *s, struct net_error *e)
 {
 	if (s->ops->open(s, e) < 0)
 		return -1;
-	if (!s->ops->is_rate && !is_following(s))
+	if (!s->ops->is_rate && !side_is_following(s))
 		return 0;
 	s->account.most = (double)s->amount * (double)run_catch_up_ns(s->run) / NS_PER_S;
 	if (s->account.most < 1)

@@ -45,6 +45,9 @@ static inline bool side_is_on(const struct side *s)
 	return s->amount != 0;
 }
 
+/* It goes up and down with the shape (--follow). */
+bool side_is_following(const struct side *s);
+
 /* The counts from which the figures are measured: call it when the run begins. */
 void side_start(struct run *run);
 

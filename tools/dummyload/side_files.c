@@ -43,7 +43,7 @@ static int files_hold(struct side *s, uint64_t n, uint64_t until_ns, struct net_
 static int files_open(struct side *s, struct net_error *e)
 {
 	s->state = xcalloc(s->amount, sizeof(int));
-	return s->run->o->follow ? 0 : files_hold(s, s->amount, CLK_NEVER, e);
+	return side_is_following(s) ? 0 : files_hold(s, s->amount, CLK_NEVER, e);
 }
 
 static void files_close(struct side *s)

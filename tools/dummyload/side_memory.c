@@ -71,8 +71,10 @@ static uint64_t available(void)
 static int fail_memory(uint64_t len, struct net_error *e)
 {
 	char wanted[UNITS_TEXT], there[UNITS_TEXT], what[128];
-	snprintf(what, sizeof(what), "%s (--memory), where %s are available", units_size(wanted, len),
-		 units_size(there, available()));
+	uint64_t most = available();
+	snprintf(what, sizeof(what), "%s (--memory)", units_size(wanted, len));
+	if (len > most)
+		snprintf(what, sizeof(what), "%s (--memory), where %s are available", wanted, units_size(there, most));
 	errno = ENOMEM;
 	return net_fail(e, "allocate", what);
 }
@@ -108,7 +110,7 @@ static int memory_open(struct side *s, struct net_error *e)
 	r->at = map(r->len);
 	if (r->at == NULL)
 		return fail_memory(s->amount, e);
-	return s->run->o->follow ? 0 : memory_hold(s, s->amount, CLK_NEVER, e);
+	return side_is_following(s) ? 0 : memory_hold(s, s->amount, CLK_NEVER, e);
 }
 
 static uint64_t memory_count(const struct side *s)

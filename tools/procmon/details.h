@@ -26,6 +26,8 @@ enum { DETAILS_THREADS = 4096, DETAILS_FILES = 16384, DETAILS_MAPS = 1024, DETAI
 
 /* error, of reading something of p: why that is, to *why if nothing is there yet. Nothing for what has ended. */
 void details_note(const char **why, const struct procfs *p, int error);
+/* The same where the kernel has not refused, and told nothing. */
+void details_note_nothing(const char **why, const struct procfs *p);
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 

@@ -210,6 +210,8 @@ void files_read(struct files *f, const struct procfs *p, bool with_info)
 		details_note(&f->why, p, errno);
 		return;
 	}
+	if (found == 0)
+		details_note_nothing(&f->why, p);
 	size_t n = (size_t)found < room ? (size_t)found : room;
 	f->n_more += (size_t)found - n;
 	if (f->n + n > f->cap) {

@@ -38,10 +38,11 @@ unsigned frame_sources(enum frame_page page)
 	return pages[page].sources;
 }
 
-/* --- traces -------------------------------------------------------------------------------------------------------- */
+/* --- traces ------------------------------------------------------------------------------------------------------- */
 
-/* A column's history in n equal parts of the span. A row stands for the time since the one before: it is drawn in each part
- * whose middle lies there, and at least in the one that it ends in. Where several fall into one part it shows their mean. */
+/* A column's history in n equal parts of the span. A row stands for the time since the one before: it is drawn in
+ * each part whose middle lies there, and at least in the one that it ends in. Where several fall into one part it
+ * shows their mean. */
 struct trace {
 	double mean[TRACE_MAX];
 	unsigned n, rows[TRACE_MAX];
@@ -83,15 +84,15 @@ static void trace_column(struct trace *t, unsigned n, const struct watched *w, e
 	}
 }
 
-/* --- head and foot ------------------------------------------------------------------------------------------------- */
+/* --- head and foot ------------------------------------------------------------------------------------------------ */
 
 static const char *state_words(const struct watched *w)
 {
 	static const struct {
 		char state;
 		const char *words;
-	} all[] = { { 'R', "running" },      { 'S', "sleeping" }, { 'D', "in a wait that nothing interrupts" },
-		    { 'T', "stopped" },      { 't', "held by a debugger" }, { 'Z', "a zombie" },
+	} all[] = { { 'R', "running" }, { 'S', "sleeping" },           { 'D', "in a wait that nothing interrupts" },
+		    { 'T', "stopped" }, { 't', "held by a debugger" }, { 'Z', "a zombie" },
 		    { 'I', "idle" } };
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		if (all[i].state == w->stat.state)
@@ -173,7 +174,7 @@ static void put_foot(struct pen *p, const struct procmon *m, const struct frame_
 	pen_end(p);
 }
 
-/* --- the list of processes ----------------------------------------------------------------------------------------- */
+/* --- the list of processes ---------------------------------------------------------------------------------------- */
 
 struct list_row {
 	const struct watched *w;
@@ -201,7 +202,8 @@ static void put_column(char out[static PEN_CELL], const void *row, enum column c
 {
 	char text[UNITS_TEXT];
 	bool is_old;
-	snprintf(out, PEN_CELL, "%s", column_text(text, column, tables_latest(((const struct list_row *)row)->w, column, &is_old)));
+	snprintf(out, PEN_CELL, "%s",
+		 column_text(text, column, tables_latest(((const struct list_row *)row)->w, column, &is_old)));
 }
 
 static void list_cpu(char out[static PEN_CELL], const void *row)
@@ -267,7 +269,7 @@ static void put_list(struct pen *p, const struct procmon *m, const struct frame_
 	free(rows);
 }
 
-/* --- the overview: who it is --------------------------------------------------------------------------------------- */
+/* --- the overview: who it is -------------------------------------------------------------------------------------- */
 
 static void put_identity(struct pen *p, const struct watched *w)
 {
@@ -304,7 +306,7 @@ static void put_cpu(struct pen *p, const struct watched *w)
 	pen_end(p);
 }
 
-/* --- the overview: the chart of the processor ---------------------------------------------------------------------- */
+/* --- the overview: the chart of the processor --------------------------------------------------------------------- */
 
 enum { CHART_LABEL = 7, CHART_LEAST = 3, CHART_MOST = 12 };
 
@@ -367,7 +369,7 @@ static void put_chart(struct pen *p, const struct watched *w, enum frame_span sp
 	put_marks(p, w, span, t.n);
 }
 
-/* --- the overview: everything else --------------------------------------------------------------------------------- */
+/* --- the overview: everything else -------------------------------------------------------------------------------- */
 
 static const struct grid_cell {
 	const char *group;
@@ -433,7 +435,8 @@ static void put_grid_cell(struct pen *p, const struct watched *w, enum frame_spa
 static void put_grid(struct pen *p, const struct watched *w, struct frame_view *v, unsigned room)
 {
 	unsigned across = p->columns >= GRID_TWO ? 2 : 1, rows = (unsigned)COUNT_OF(grid) / across;
-	unsigned shown = rows < room ? rows : room, width = p->columns > GRID_GROUP ? (p->columns - GRID_GROUP) / across : 0;
+	unsigned shown = rows < room ? rows : room,
+		 width = p->columns > GRID_GROUP ? (p->columns - GRID_GROUP) / across : 0;
 	if (v->scroll > rows - shown)
 		v->scroll = rows - shown;
 	for (unsigned i = 0; i < shown; i++) {
@@ -443,7 +446,8 @@ static void put_grid(struct pen *p, const struct watched *w, struct frame_view *
 		pen_light(p, SCREEN_PLAIN);
 		for (unsigned k = 0; k < across; k++) {
 			pen_to(p, GRID_GROUP + k * width);
-			put_grid_cell(p, w, v->span, &grid[row + k], GRID_GROUP + (k + 1) * width - (k + 1 < across ? 2 : 0));
+			put_grid_cell(p, w, v->span, &grid[row + k],
+				      GRID_GROUP + (k + 1) * width - (k + 1 < across ? 2 : 0));
 		}
 		pen_end(p);
 	}
@@ -469,7 +473,7 @@ static void put_overview(struct pen *p, const struct procmon *m, struct frame_vi
 		tables_members(p, w, &first, 1);
 }
 
-/* --- the other pages ----------------------------------------------------------------------------------------------- */
+/* --- the other pages ---------------------------------------------------------------------------------------------- */
 
 /* What is said above a table: how much there is, and how old it is, if it is. */
 static void put_age(struct pen *p, const struct watched *w, uint64_t at_ns, size_t more)
@@ -537,10 +541,17 @@ void frame_write(FILE *out, const struct procmon *m, struct frame_view *v)
 	put_tabs(&p, m, v);
 	put_end(&p, v->selected);
 	switch (v->page) {
-	case FRAME_THREADS: put_threads(&p, v); break;
-	case FRAME_FILES: put_files(&p, v); break;
-	case FRAME_SOCKETS: put_sockets(&p, v); break;
-	default: put_overview(&p, m, v);
+	case FRAME_THREADS:
+		put_threads(&p, v);
+		break;
+	case FRAME_FILES:
+		put_files(&p, v);
+		break;
+	case FRAME_SOCKETS:
+		put_sockets(&p, v);
+		break;
+	default:
+		put_overview(&p, m, v);
 	}
 	put_foot(&p, m, v);
 }

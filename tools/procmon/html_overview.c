@@ -179,7 +179,7 @@ static double mean_of(const struct watched *w, enum column column)
 	return n > 0 ? sum / (double)n : (double)NAN;
 }
 
-void page_put_figures(FILE *out, const struct watched *w)
+void page_put_figures(FILE *out, const struct watched *w, bool is_open)
 {
 	static const struct html_column columns[] = { { "Figure", NULL, NULL },
 						      { "Now", NULL, "n" },
@@ -188,7 +188,8 @@ void page_put_figures(FILE *out, const struct watched *w)
 						      { "What it is", NULL, "words" } };
 	struct html_table t;
 	char text[UNITS_TEXT];
-	fprintf(out, "<details id=\"figures-%d\"><summary>All figures</summary>\n", (int)w->pid);
+	fprintf(out, "<details id=\"figures-%d\"%s><summary>All figures</summary>\n", (int)w->pid,
+		is_open ? " open" : "");
 	html_table_begin(&t, out, columns, COUNT_OF(columns));
 	for (enum column column = 0; column < COLUMNS; column++) {
 		html_row(&t);

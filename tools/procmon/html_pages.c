@@ -32,7 +32,7 @@ static void put_overview(FILE *out, const struct watched *w, enum span span)
 	page_put_comparison(out, w->procmon, span);
 	page_put_tree(out, w);
 	page_put_marks(out, w->procmon);
-	page_put_figures(out, w);
+	page_put_figures(out, w, false);
 }
 
 /* The word is that of /stream?page=. Either of the two functions. */
@@ -223,6 +223,12 @@ void page_html(FILE *out, const struct watched *w, enum page page, enum span spa
 
 /* --- what the pages have in common -------------------------------------------------------------------------------- */
 
+static void put_why(FILE *out, const char *why)
+{
+	if (why != NULL)
+		html_note(out, HTML_WARN, "Not everything can be read: %s.", why);
+}
+
 void page_put_end(FILE *out, const struct watched *w)
 {
 	char clock[32], age[32], how[WATCHED_END_TEXT];
@@ -235,13 +241,13 @@ void page_put_end(FILE *out, const struct watched *w)
 			  "Ended at %s after %s: %s. What follows is the last that was seen.",
 			  pen_clock(clock, w->ended_real_ns, false), pen_age(age, watched_age_ns(w)),
 			  watched_end_text(w, how));
-	page_put_why(out, w->why);
+	put_why(out, w->why);
 }
 
-void page_put_why(FILE *out, const char *why)
+void page_put_why(FILE *out, const struct watched *w, const char *why)
 {
-	if (why != NULL)
-		html_note(out, HTML_WARN, "Not everything can be read: %s.", why);
+	if (why == NULL || w->why == NULL || strcmp(why, w->why) != 0)
+		put_why(out, why);
 }
 
 const char *page_age_text(char out[static PAGE_AGE], const struct watched *w, uint64_t at_ns)

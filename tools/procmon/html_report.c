@@ -36,7 +36,7 @@ static void put_process(FILE *out, const struct watched *w)
 	page_put_charts(out, w, SPAN_10_MINUTES);
 	html_heading(out, "The last 2 hours", "mean of each 12 s");
 	page_put_charts(out, w, SPAN_2_HOURS);
-	page_put_figures(out, w);
+	page_put_figures(out, w, true);
 	put_tables(out, w);
 	page_put_own(out, w);
 	fputs("</section>\n", out);

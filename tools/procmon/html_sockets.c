@@ -202,17 +202,27 @@ static void put_tcp_cards(FILE *out, const struct sockets *s)
 	html_cards_end(out);
 }
 
+static void put_tcp_heading(FILE *out, const struct watched *w)
+{
+	const struct sockets *s = &w->sockets;
+	char age[PAGE_AGE];
+	if (!s->is_known && s->n == 0)
+		html_heading(out, "TCP", "which sockets it has is not known%s", page_age_text(age, w, s->at_ns));
+	else
+		html_heading(out, "TCP", "%llu%s%s%s", llu(s->n_tcp), s->source != NULL ? " from " : "",
+			     s->source != NULL ? s->source : "", page_age_text(age, w, s->at_ns));
+}
+
 static void put_all_tcp(FILE *out, const struct watched *w)
 {
 	const struct sockets *s = &w->sockets;
 	struct html_table t;
-	char age[PAGE_AGE];
 	double fullest = fullest_queue(s);
 	size_t shown = 0;
-	html_heading(out, "TCP", "%llu%s%s%s", llu(s->n_tcp), s->source != NULL ? " from " : "",
-		     s->source != NULL ? s->source : "", page_age_text(age, w, s->at_ns));
-	page_put_why(out, s->why);
-	put_tcp_cards(out, s);
+	put_tcp_heading(out, w);
+	page_put_why(out, w, s->why);
+	if (s->is_known)
+		put_tcp_cards(out, s);
 	html_table_begin(&t, out, tcp_columns, COUNT_OF(tcp_columns));
 	for (size_t i = 0; i < s->n && shown < ROWS_SHOWN; i++) {
 		if (s->row[i].kind != SOCKET_TCP)
@@ -220,7 +230,7 @@ static void put_all_tcp(FILE *out, const struct watched *w)
 		put_tcp(&t, w, &s->row[i], fullest);
 		shown++;
 	}
-	html_table_end(&t, "It has no TCP socket.");
+	html_table_end(&t, s->is_known ? "It has no TCP socket." : "None is known.");
 	if (s->n_tcp > shown)
 		html_remark(out, "and %llu more", llu(s->n_tcp - shown));
 }

@@ -89,7 +89,7 @@ void page_put_threads(FILE *out, const struct watched *w)
 		     column_text(cpu, COLUMN_CPU, sums.is_rate ? sums.cpu_percent : (double)NAN),
 		     column_text(waited, COLUMN_WAITED, sums.is_rate ? sums.waited_percent : (double)NAN),
 		     page_age_text(age, w, threads->at_ns));
-	page_put_why(out, threads->why);
+	page_put_why(out, w, threads->why);
 	html_table_begin(&t, out, thread_columns, COUNT_OF(thread_columns));
 	for (size_t i = 0; i < threads->n && i < THREADS_SHOWN; i++)
 		put_thread(&t, w, row[i]);
@@ -131,6 +131,8 @@ static void put_file(struct html_table *t, const struct watched *w, const struct
 /* How many of each kind. */
 static void put_kinds(FILE *out, const struct files *files)
 {
+	if (files->n == 0)
+		return;
 	fputs("<p>", out);
 	for (enum file_kind kind = 0; kind < FILE_KINDS; kind++) {
 		if (files->kinds[kind] == 0)
@@ -142,22 +144,32 @@ static void put_kinds(FILE *out, const struct files *files)
 	fputs("</p>\n", out);
 }
 
+/* Their number is known even where none may be looked at. */
+static void put_files_heading(FILE *out, const struct watched *w)
+{
+	const struct files *files = &w->files;
+	char age[PAGE_AGE], n[UNITS_TEXT], most[2 * UNITS_TEXT] = "";
+	uint64_t limit = tables_limit(w, "Max open files");
+	if (limit > 0 && limit != PROCFS_UNLIMITED)
+		snprintf(most, sizeof(most), " of %llu at most", (unsigned long long)limit);
+	if (files->n > 0)
+		snprintf(n, sizeof(n), "%zu", files->n + files->n_more);
+	else
+		column_text(n, COLUMN_FILES, w->known[COLUMN_FILES]);
+	html_heading(out, "Descriptors", "%s%s%s", n, most, page_age_text(age, w, files->at_ns));
+}
+
 void page_put_files(FILE *out, const struct watched *w)
 {
 	const struct files *files = &w->files;
 	struct html_table t;
-	char age[PAGE_AGE], most[2 * UNITS_TEXT] = "";
-	uint64_t limit = tables_limit(w, "Max open files");
-	if (limit > 0 && limit != PROCFS_UNLIMITED)
-		snprintf(most, sizeof(most), " of %llu at most", (unsigned long long)limit);
-	html_heading(out, "Descriptors", "%zu%s%s", files->n + files->n_more, most,
-		     page_age_text(age, w, files->at_ns));
-	page_put_why(out, files->why);
+	put_files_heading(out, w);
+	page_put_why(out, w, files->why);
 	put_kinds(out, files);
 	html_table_begin(&t, out, file_columns, COUNT_OF(file_columns));
 	for (size_t i = 0; i < files->n && i < FILES_SHOWN; i++)
 		put_file(&t, w, &files->row[i]);
-	html_table_end(&t, "None is known.");
+	html_table_end(&t, files->why != NULL ? "It is not known where they lead." : "None is known.");
 	put_rest(out, files->n_more + (files->n > FILES_SHOWN ? files->n - FILES_SHOWN : 0));
 }
 
@@ -238,12 +250,12 @@ void page_put_maps(FILE *out, const struct watched *w)
 	struct html_table t;
 	char age[PAGE_AGE];
 	html_heading(out, "Memory", "by what is mapped%s", page_age_text(age, w, maps->at_ns));
-	page_put_why(out, maps->why);
-	if (maps->at_ns != 0)
+	page_put_why(out, w, maps->why);
+	if (maps->n > 0)
 		put_sums(out, maps);
 	html_table_begin(&t, out, map_columns, COUNT_OF(map_columns));
 	for (size_t i = 0; i < maps->n && i < MAPS_SHOWN; i++)
 		put_map(&t, maps, &maps->row[i]);
-	html_table_end(&t, "None is known.");
+	html_table_end(&t, "It is not known what is mapped.");
 	put_rest(out, maps->n_more + (maps->n > MAPS_SHOWN ? maps->n - MAPS_SHOWN : 0));
 }

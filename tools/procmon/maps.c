@@ -159,6 +159,8 @@ void maps_read(struct maps *m, const struct procfs *p)
 		details_note(&m->why, p, errno);
 		return;
 	}
+	if (len == 0)
+		details_note_nothing(&m->why, p);
 	struct procfs_map map;
 	size_t at = 0;
 	make_index(m);

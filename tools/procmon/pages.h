@@ -14,7 +14,8 @@ void page_put_cards(FILE *out, const struct watched *w);    /* how it is, in num
 void page_put_charts(FILE *out, const struct watched *w, enum span span);
 void page_put_comparison(FILE *out, const struct procmon *m, enum span span); /* of several processes */
 void page_put_tree(FILE *out, const struct watched *w);
-void page_put_figures(FILE *out, const struct watched *w); /* every column: now, mean, most, and what it means */
+void page_put_figures(FILE *out, const struct watched *w,
+		      bool is_open); /* every column: now, mean, most, and what it means */
 void page_put_marks(FILE *out, const struct procmon *m);
 void page_put_own(FILE *out, const struct watched *w); /* what procmon costs, and how punctual it is */
 void page_put_threads(FILE *out, const struct watched *w);
@@ -29,8 +30,8 @@ void page_put_environ(FILE *out, const struct watched *w);
 enum { PAGE_AGE = 64 };
 const char *page_age_text(char out[static PAGE_AGE], const struct watched *w, uint64_t at_ns);
 
-/* What cannot be read of a table; nothing for NULL. */
-void page_put_why(FILE *out, const char *why);
+/* What cannot be read of a table; nothing for NULL, and for what page_put_end says already. */
+void page_put_why(FILE *out, const struct watched *w, const char *why);
 
 /* 'S': "sleeping". */
 const char *page_state_word(char state);

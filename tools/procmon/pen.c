@@ -10,10 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-/* --- characters ---------------------------------------------------------------------------------------------------- */
+/* --- characters --------------------------------------------------------------------------------------------------- */
 
-/* Letters that take one column on every terminal, and of which UTF-8 makes two bytes: Latin, Greek, Cyrillic, without the
- * soft hyphen and the accents that join the letter before. */
+/* Letters that take one column on every terminal, and of which UTF-8 makes two bytes: Latin, Greek, Cyrillic,
+ * without the soft hyphen and the accents that join the letter before. */
 static bool is_letter(unsigned code)
 {
 	return (code >= 0xa1 && code < 0x300 && code != 0xad) || (code >= 0x370 && code < 0x483) ||
@@ -50,7 +50,7 @@ unsigned pen_columns(const char *text)
 	return n;
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------------------------------------------------- */
 
 unsigned pen_room(const struct pen *p)
 {
@@ -136,7 +136,7 @@ void pen_right(struct pen *p, unsigned width, const char *text)
 	pen_plain(p, width, text);
 }
 
-/* --- paragraphs ---------------------------------------------------------------------------------------------------- */
+/* --- paragraphs --------------------------------------------------------------------------------------------------- */
 
 /* How many bytes of the text make a line of `room` columns: up to a blank, or all of it, or cut where there is none. */
 static size_t line_len(const char *text, unsigned room)
@@ -174,7 +174,7 @@ void pen_words(struct pen *p, unsigned indent, unsigned most, const char *text)
 	}
 }
 
-/* --- drawings ------------------------------------------------------------------------------------------------------ */
+/* --- drawings ----------------------------------------------------------------------------------------------------- */
 
 static const char *const eighths_across[] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
 static const char *const eighths_up[] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
@@ -238,7 +238,7 @@ void pen_trace(struct pen *p, const double *value, unsigned n, double top)
 	pen_trace_row(p, value, n, top, 1, 0);
 }
 
-/* --- tables -------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 enum { COLUMNS_MAX = 16, GAP = 2, LAST_LEAST = 12, MARGIN = 1 };
 
@@ -345,7 +345,7 @@ void pen_table(struct pen *p, struct pen_list *list)
 	}
 }
 
-/* --- times --------------------------------------------------------------------------------------------------------- */
+/* --- times -------------------------------------------------------------------------------------------------------- */
 
 const char *pen_age(char out[static 32], uint64_t ns)
 {

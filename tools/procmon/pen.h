@@ -2,10 +2,11 @@
  *
  * What has no room is cut off, in the line and behind the last line, and the caller need not count.
  *
- * A process names itself, its files and its threads as it likes, and what it likes may be an escape sequence that clears the
- * screen, or types for whoever looks. So all words go through one door: a control character becomes '?', and so does any
- * character of which it is not certain that it takes one column (a combining or wide one, one that turns the direction
- * of writing round). With utf8 the letters of Latin, Greek and Cyrillic stay as they are; without, ASCII. */
+ * A process names itself, its files and its threads as it likes, and what it likes may be an escape sequence that
+ * clears the screen, or types for whoever looks. So all words go through one door: a control character becomes '?',
+ * and so does any character of which it is not certain that it takes one column (a combining or wide one, one that
+ * turns the direction of writing round). With utf8 the letters of Latin, Greek and Cyrillic stay as they are;
+ * without, ASCII. */
 #ifndef PROCMON_PEN_H
 #define PROCMON_PEN_H
 
@@ -30,10 +31,10 @@ struct pen {
 	bool is_lit;
 };
 
-void pen_end(struct pen *p);                        /* of the line */
-void pen_to(struct pen *p, unsigned column);        /* blanks up to there; none when it is there already */
-void pen_light(struct pen *p, const char *light);   /* an attribute of screen.h, from here on; SCREEN_PLAIN ends it */
-unsigned pen_room(const struct pen *p);             /* columns left in this line */
+void pen_end(struct pen *p);                      /* of the line */
+void pen_to(struct pen *p, unsigned column);      /* blanks up to there; none when it is there already */
+void pen_light(struct pen *p, const char *light); /* an attribute of screen.h, from here on; SCREEN_PLAIN ends it */
+unsigned pen_room(const struct pen *p);           /* columns left in this line */
 void pen_put(struct pen *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* PEN_CELL bytes at most */
 
 /* At most `most` columns of a text; where something is missing the last of them says so ("~"). */
@@ -41,8 +42,8 @@ void pen_plain(struct pen *p, unsigned most, const char *text);
 void pen_right(struct pen *p, unsigned width, const char *text); /* at the right end of so many columns */
 unsigned pen_columns(const char *text);                          /* that pen_plain takes for it */
 
-/* As many lines as it needs, broken at blanks; each begins at column `indent`, the first where the pen is. At most `most`
- * lines. */
+/* As many lines as it needs, broken at blanks; each begins at column `indent`, the first where the pen is. At most
+ * `most` lines. */
 void pen_words(struct pen *p, unsigned indent, unsigned most, const char *text);
 
 /* "[####++    ]": shares of the whole (0..1, NaN counts as 0), side by side, as many as there are. */
@@ -53,20 +54,22 @@ void pen_trace(struct pen *p, const double *value, unsigned n, double top);
 /* The same over `height` lines: this is line `row` of it, 0 the uppermost. */
 void pen_trace_row(struct pen *p, const double *value, unsigned n, double top, unsigned height, unsigned row);
 
-/* --- tables -------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
-/* A column of a table. The last one takes what is left, and is cut; of the others those with the lowest `leave` go first when
- * the table is too wide (0: it stays). */
+/* A column of a table. The last one takes what is left, and is cut; of the others those with the lowest `leave` go
+ * first when the table is too wide (0: it stays). */
 struct pen_column {
 	const char *title;
 	bool is_left;
-	unsigned leave, least, most; /* least: columns it has whatever is in it; most: columns it never gets more of, 0: none */
+	unsigned leave, least,
+		most; /* least: columns it has whatever is in it; most: columns it never gets more of, 0: none */
 	void (*cell)(char out[static PEN_CELL], const void *row);
-	const double *(*trace)(const void *row, unsigned *n); /* instead of `cell`: drawn, each row by its own greatest */
+	const double *(*trace)(const void *row,
+			       unsigned *n); /* instead of `cell`: drawn, each row by its own greatest */
 };
 
-/* What is shown of a list: a head line, then as many rows from `first` on as the pen has lines for, but `keep`. `first` is moved back
- * when less than a screen would be shown. */
+/* What is shown of a list: a head line, then as many rows from `first` on as the pen has lines for, but `keep`.
+ * `first` is moved back when less than a screen would be shown. */
 struct pen_list {
 	const struct pen_column *columns; /* ends with a row without a title */
 	const void *const *row;           /* [n]; not NULL */

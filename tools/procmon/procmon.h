@@ -154,8 +154,7 @@ struct procmon {
 	struct reactor *reactor;
 	struct watched *first; /* in the order of the command line */
 	unsigned n_watched, n_live;
-	uint64_t start_ns;
-	int64_t start_real_ns;
+	int64_t start_real_ns, start_boot_ns; /* CLOCK_REALTIME, CLOCK_BOOTTIME */
 	struct procfs_system system;
 	struct marks marks;
 	struct own_cost own;
@@ -178,7 +177,8 @@ struct procmon {
 /* run.c: opens everything, watches until the end, and closes everything. The exit status. */
 int procmon_run(const struct procmon_options *o);
 
-/* The time of day of a CLOCK_MONOTONIC time: as if nobody had set the clock since procmon began, so that a chart never runs backwards. */
+/* The time of day of a CLOCK_MONOTONIC time: as if nobody had set the clock since procmon began, so that a
+ * chart never runs backwards. */
 int64_t procmon_real_ns(const struct procmon *m, uint64_t mono_ns);
 
 /* What run.c does with what watched.c sees. */

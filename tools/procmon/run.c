@@ -23,6 +23,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { END_S = 2 };
@@ -83,9 +84,17 @@ static int open_processes(struct procmon *m, struct net_error *e)
 
 /* --- what happens ------------------------------------------------------------------------------------------------- */
 
+/* CLOCK_BOOTTIME is the clock that nobody sets and that goes on while the machine sleeps (clock_gettime(2)). */
+static int64_t boot_ns(void)
+{
+	struct timespec t = { 0 };
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
 int64_t procmon_real_ns(const struct procmon *m, uint64_t mono_ns)
 {
-	return m->start_real_ns + (int64_t)(mono_ns - m->start_ns);
+	return m->start_real_ns + (boot_ns() - m->start_boot_ns) - (int64_t)(clk_mono_ns() - mono_ns);
 }
 
 void procmon_sampled(struct procmon *m, struct watched *w)
@@ -296,7 +305,7 @@ static int watch(struct procmon *m, FILE **report, struct net_error *e)
 int procmon_run(const struct procmon_options *o)
 {
 	struct procmon m = {
-		.o = o, .start_ns = clk_mono_ns(), .start_real_ns = clk_real_ns(), .system = procfs_system()
+		.o = o, .start_real_ns = clk_real_ns(), .start_boot_ns = boot_ns(), .system = procfs_system()
 	};
 	struct net_error e;
 	FILE *report = NULL;

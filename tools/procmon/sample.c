@@ -334,6 +334,5 @@ enum look sample_take(struct watched *w, bool is_last)
 	memcpy(w->before, sum, sizeof(w->before));
 	w->before_ns = w->at_ns;
 	w->took_ns = clk_mono_ns() - begin_ns;
-	w->samples++;
 	return LOOK_DONE;
 }

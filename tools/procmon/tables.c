@@ -52,8 +52,8 @@ double tables_latest(const struct watched *w, enum column column, bool *is_old)
 }
 
 /* The column of the PID comes first, and is shown when there are several. */
-static void put_table(struct pen *p, const struct watched *w, const struct pen_column *columns, const void **row, size_t n,
-		      size_t *first, unsigned keep)
+static void put_table(struct pen *p, const struct watched *w, const struct pen_column *columns, const void **row,
+		      size_t n, size_t *first, unsigned keep)
 {
 	struct pen_list list = {
 		.columns = w->n_members > 1 ? columns : columns + 1, .row = row, .n = n, .first = *first, .keep = keep
@@ -62,7 +62,7 @@ static void put_table(struct pen *p, const struct watched *w, const struct pen_c
 	*first = list.first;
 }
 
-/* --- threads ------------------------------------------------------------------------------------------------------- */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static void thread_pid(char out[static PEN_CELL], const void *row)
 {
@@ -164,7 +164,7 @@ void tables_threads(struct pen *p, const struct watched *w, size_t *first, unsig
 	free(row);
 }
 
-/* --- descriptors --------------------------------------------------------------------------------------------------- */
+/* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 uint64_t tables_limit(const struct watched *w, const char *name)
 {
@@ -249,7 +249,7 @@ void tables_files_sum(struct pen *p, const struct watched *w)
 	}
 }
 
-/* --- sockets ------------------------------------------------------------------------------------------------------- */
+/* --- sockets ------------------------------------------------------------------------------------------------------ */
 
 static bool has_addresses(const struct socket_row *s)
 {
@@ -432,7 +432,7 @@ void tables_sockets_sum(struct pen *p, const struct watched *w)
 		put_states(p, &w->sockets);
 }
 
-/* --- the tree ------------------------------------------------------------------------------------------------------ */
+/* --- the tree ----------------------------------------------------------------------------------------------------- */
 
 static void member_pid(char out[static PEN_CELL], const void *row)
 {

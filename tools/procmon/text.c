@@ -27,7 +27,7 @@ static void put_bytes(struct pen *p, const char *label, uint64_t bytes)
 	pen_put(p, "%s %s", label, units_size(text, bytes));
 }
 
-/* --- who it is ----------------------------------------------------------------------------------------------------- */
+/* --- who it is ---------------------------------------------------------------------------------------------------- */
 
 static void put_path(struct pen *p, const char *key, const char *path)
 {
@@ -39,7 +39,8 @@ static void put_state(struct pen *p, const struct watched *w)
 {
 	char clock[32], age[32], how[WATCHED_END_TEXT], text[PEN_CELL];
 	begin(p, "started");
-	pen_put(p, "%s, by %s, parent %lld", pen_clock(clock, w->start_real_ns, true), w->user, (long long)w->stat.ppid);
+	pen_put(p, "%s, by %s, parent %lld", pen_clock(clock, w->start_real_ns, true), w->user,
+		(long long)w->stat.ppid);
 	pen_end(p);
 	begin(p, w->has_ended ? "ended" : "age");
 	if (w->has_ended)
@@ -68,7 +69,7 @@ static void put_identity(struct pen *p, const struct watched *w)
 	put_state(p, w);
 }
 
-/* --- processor and memory ------------------------------------------------------------------------------------------ */
+/* --- processor and memory ----------------------------------------------------------------------------------------- */
 
 static void put_processor(struct pen *p, const struct watched *w)
 {
@@ -105,7 +106,7 @@ static void put_memory(struct pen *p, const struct watched *w)
 	pen_end(p);
 }
 
-/* --- threads, descriptors, switches, faults, input and output ------------------------------------------------------ */
+/* --- threads, descriptors, switches, faults, input and output ----------------------------------------------------- */
 
 static void put_activity(struct pen *p, const struct watched *w)
 {
@@ -212,7 +213,7 @@ static void put_tree(struct pen *p, const struct watched *w)
 		put_rows(p, w, w->n_members, TOP_MEMBERS, tables_members);
 }
 
-/* --- what is near its limit ---------------------------------------------------------------------------------------- */
+/* --- what is near its limit --------------------------------------------------------------------------------------- */
 
 struct near_limits {
 	struct pen *pen;
@@ -227,7 +228,8 @@ static void compare(struct near_limits *near, const struct watched *w, const cha
 		return;
 	begin(near->pen, near->n++ == 0 ? "near a limit" : "");
 	enum column unit = is_bytes ? COLUMN_RESIDENT : COLUMN_THREADS;
-	pen_put(near->pen, "%s: %s of %s", name, column_text(have, unit, used), column_text(limit_text, unit, (double)limit));
+	pen_put(near->pen, "%s: %s of %s", name, column_text(have, unit, used),
+		column_text(limit_text, unit, (double)limit));
 	pen_end(near->pen);
 }
 
@@ -244,7 +246,7 @@ static void put_limits(struct pen *p, const struct watched *w)
 	compare(&near, w, "Max stack size", (double)w->status.stack_bytes, true);
 }
 
-/* --- what is not known, and how well the rest is ------------------------------------------------------------------- */
+/* --- what is not known, and how well the rest is ------------------------------------------------------------------ */
 
 static void put_why(struct pen *p, const char *what, const char *why)
 {
@@ -270,20 +272,23 @@ static void put_exactness(struct pen *p, const struct watched *w)
 	const struct procmon *m = w->procmon;
 	char interval[UNITS_TEXT], late[UNITS_TEXT], took[UNITS_TEXT], text[PEN_CELL];
 	unsigned long long ticks = m->system.ticks_per_s > 0 ? m->system.ticks_per_s : 100;
-	snprintf(text, sizeof(text),
-		 "processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s late; the "
-		 "look took %s",
-		 1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "", units_duration(late, m->late_ns),
-		 units_duration(took, w->took_ns));
+	snprintf(
+		text, sizeof(text),
+		"processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s late; the "
+		"look took %s",
+		1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "",
+		units_duration(late, m->late_ns), units_duration(took, w->took_ns));
 	begin(p, "how exact");
 	pen_words(p, KEY, 4, text);
 }
 
 void watched_text(FILE *out, const struct watched *w, unsigned columns, bool utf8)
 {
-	struct pen p = {
-		.out = out, .columns = columns > 0 ? columns : PEN_NO_LIMIT, .lines = PEN_NO_LIMIT, .utf8 = utf8, .wrap = KEY
-	};
+	struct pen p = { .out = out,
+			 .columns = columns > 0 ? columns : PEN_NO_LIMIT,
+			 .lines = PEN_NO_LIMIT,
+			 .utf8 = utf8,
+			 .wrap = KEY };
 	put_identity(&p, w);
 	put_processor(&p, w);
 	put_memory(&p, w);

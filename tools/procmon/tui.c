@@ -1,5 +1,5 @@
-/* tui.c - see tui.h. Keys and signals change what is shown (struct frame_view), and each change draws a new frame; so does
- * each sample, but not more often than eyes can follow. */
+/* tui.c - see tui.h. Keys and signals change what is shown (struct frame_view), and each change draws a new frame;
+ * so does each sample, but not more often than eyes can follow. */
 #include "tui.h"
 
 #include "clock.h"
@@ -21,7 +21,6 @@ enum { COLUMNS_PLAIN = 80, FRAME_PAUSE_MS = 100, FOOT = 160, SCROLL_END = 1 << 3
 enum key {
 	KEY_TAB = '\t',
 	KEY_ENTER = '\r',
-	KEY_REDRAW = 'L' - '@',
 	KEY_STOP = 'Z' - '@',
 	KEY_ESCAPE = 033,
 	KEY_ERASE = 0177,
@@ -51,7 +50,7 @@ struct tui {
 	char foot[FOOT];
 };
 
-/* --- drawing ------------------------------------------------------------------------------------------------------- */
+/* --- drawing ------------------------------------------------------------------------------------------------------ */
 
 static void say_foot(struct tui *t)
 {
@@ -95,7 +94,7 @@ void tui_sampled(struct tui *t)
 		procmon_stop(t->procmon);
 }
 
-/* --- what keys do -------------------------------------------------------------------------------------------------- */
+/* --- what keys do ------------------------------------------------------------------------------------------------- */
 
 static void choose_page(struct tui *t, unsigned page)
 {
@@ -146,7 +145,8 @@ static void take_answer(struct tui *t, unsigned key)
 	if (key == KEY_ENTER || key == '\n') {
 		t->is_asking = false;
 		if (t->label_len == 0)
-			snprintf(t->label, sizeof(t->label), "mark %llu", (unsigned long long)t->procmon->marks.total + 1);
+			snprintf(t->label, sizeof(t->label), "mark %llu",
+				 (unsigned long long)t->procmon->marks.total + 1);
 		procmon_mark(t->procmon, t->label);
 	} else if (key == KEY_ESCAPE) {
 		t->is_asking = false;
@@ -163,22 +163,39 @@ static void move(struct tui *t, unsigned key)
 	long page = t->view.lines > 8 ? (long)t->view.lines - 6 : 2;
 	switch (key) {
 	case 'j':
-	case KEY_DOWN: scroll(t, 1); break;
+	case KEY_DOWN:
+		scroll(t, 1);
+		break;
 	case 'k':
-	case KEY_UP: scroll(t, -1); break;
+	case KEY_UP:
+		scroll(t, -1);
+		break;
 	case ' ':
-	case KEY_PAGE_DOWN: scroll(t, page); break;
+	case KEY_PAGE_DOWN:
+		scroll(t, page);
+		break;
 	case 'b':
-	case KEY_PAGE_UP: scroll(t, -page); break;
+	case KEY_PAGE_UP:
+		scroll(t, -page);
+		break;
 	case 'g':
-	case KEY_HOME: t->view.scroll = 0; break;
+	case KEY_HOME:
+		t->view.scroll = 0;
+		break;
 	case 'G':
-	case KEY_END: t->view.scroll = SCROLL_END; break;
+	case KEY_END:
+		t->view.scroll = SCROLL_END;
+		break;
 	case 'l':
-	case KEY_RIGHT: choose_next(t); break;
+	case KEY_RIGHT:
+		choose_next(t);
+		break;
 	case 'h':
-	case KEY_LEFT: choose_previous(t); break;
-	default: break;
+	case KEY_LEFT:
+		choose_previous(t);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -193,33 +210,50 @@ static bool take_key(struct tui *t, unsigned key)
 	}
 	switch (key) {
 	case 'q':
-	case 'Q': procmon_stop(t->procmon); return false;
+	case 'Q':
+		procmon_stop(t->procmon);
+		return false;
 	case '1':
 	case '2':
 	case '3':
-	case '4': choose_page(t, key - '1'); break;
-	case KEY_TAB: choose_page(t, t->view.page + 1); break;
-	case KEY_BACK_TAB: choose_page(t, t->view.page + FRAME_PAGES - 1); break;
-	case 's': t->view.span = (t->view.span + 1) % FRAME_SPANS; break;
-	case 'p': t->view.is_paused = !t->view.is_paused; break;
-	case 'm': ask_label(t); break;
-	case KEY_STOP: stop_as_a_job(t, true); break;
-	default: move(t, key);
+	case '4':
+		choose_page(t, key - '1');
+		break;
+	case KEY_TAB:
+		choose_page(t, t->view.page + 1);
+		break;
+	case KEY_BACK_TAB:
+		choose_page(t, t->view.page + FRAME_PAGES - 1);
+		break;
+	case 's':
+		t->view.span = (t->view.span + 1) % FRAME_SPANS;
+		break;
+	case 'p':
+		t->view.is_paused = !t->view.is_paused;
+		break;
+	case 'm':
+		ask_label(t);
+		break;
+	case KEY_STOP:
+		stop_as_a_job(t, true);
+		break;
+	default:
+		move(t, key);
 	}
 	return true;
 }
 
-/* --- keys ---------------------------------------------------------------------------------------------------------- */
+/* --- keys --------------------------------------------------------------------------------------------------------- */
 
-/* "\033[A", "\033OA", "\033[5~": how long it is, and which key. WHY a lone escape is the key itself: terminals send a sequence in
- * one piece. */
+/* "\033[A", "\033OA", "\033[5~": how long it is, and which key. WHY a lone escape is the key itself: terminals send
+ * a sequence in one piece. */
 static size_t decode_sequence(const char *text, size_t len, unsigned *key)
 {
 	static const struct {
 		const char *sequence;
 		unsigned key;
-	} all[] = { { "A", KEY_UP },       { "B", KEY_DOWN },     { "C", KEY_RIGHT },  { "D", KEY_LEFT },
-		    { "H", KEY_HOME },     { "F", KEY_END },      { "1~", KEY_HOME },  { "4~", KEY_END },
+	} all[] = { { "A", KEY_UP },       { "B", KEY_DOWN },       { "C", KEY_RIGHT },   { "D", KEY_LEFT },
+		    { "H", KEY_HOME },     { "F", KEY_END },        { "1~", KEY_HOME },   { "4~", KEY_END },
 		    { "5~", KEY_PAGE_UP }, { "6~", KEY_PAGE_DOWN }, { "Z", KEY_BACK_TAB } };
 	*key = KEY_ESCAPE;
 	if (len < 2 || (text[1] != '[' && text[1] != 'O'))
@@ -259,7 +293,7 @@ static bool on_keys(struct watch *w, unsigned events)
 	return true;
 }
 
-/* --- signals ------------------------------------------------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------------------------------------ */
 
 static sigset_t set_of(int number)
 {
@@ -269,24 +303,33 @@ static sigset_t set_of(int number)
 	return set;
 }
 
-/* Who is started or continued in the background waits there for fg, as everybody does who sets the terminal (termios(3)). WHY by
- * hand: nothing must be drawn before. */
+/* Stops, by a signal of which that is the default; goes on after SIGCONT, which is no news then. In a session
+ * without a shell nothing stops (setpgid(2), orphaned process groups). */
+static void stop_until_continued(pid_t whom, int number)
+{
+	sigset_t stop = set_of(number), before, go_on = set_of(SIGCONT);
+	kill(whom, number);
+	pthread_sigmask(SIG_UNBLOCK, &stop, &before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	while (sigtimedwait(&go_on, NULL, &(struct timespec){ 0 }) < 0 && errno == EINTR)
+		continue;
+}
+
+/* Who is started or continued in the background waits there for fg, as everybody does who sets the terminal
+ * (termios(3)). WHY by hand: nothing must be drawn before. */
 static void wait_for_front(void)
 {
 	pid_t front = tcgetpgrp(STDOUT_FILENO);
 	if (front > 0 && front != getpgrp())
-		kill(0, SIGTTOU);
+		stop_until_continued(0, SIGTTOU);
 }
 
-/* What the terminal's driver would do at Ctrl-Z, with the terminal as the shell left it. Ctrl-Z is for the whole group; a
- * signal was for us alone. Here the process stops, and goes on after SIGCONT. */
+/* What the terminal's driver would do at Ctrl-Z, with the terminal as the shell left it. Ctrl-Z is for the whole
+ * group; a signal was for us alone. */
 static void stop_as_a_job(struct tui *t, bool by_key)
 {
-	sigset_t stop = set_of(SIGTSTP);
 	screen_suspend(t->screen);
-	kill(by_key ? 0 : getpid(), SIGTSTP);
-	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
-	pthread_sigmask(SIG_BLOCK, &stop, NULL);
+	stop_until_continued(by_key ? 0 : getpid(), SIGTSTP);
 	wait_for_front();
 	screen_resume(t->screen);
 }
@@ -333,7 +376,7 @@ static int watch_signals(struct tui *t)
 	return 0;
 }
 
-/* --- begin and end ------------------------------------------------------------------------------------------------- */
+/* --- begin and end ------------------------------------------------------------------------------------------------ */
 
 /* Signals first: whoever sees the screen entered may send one. */
 static int take_terminal(struct tui *t)

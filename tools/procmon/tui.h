@@ -12,10 +12,10 @@
 
 struct tui;
 
-/* SIGWINCH, SIGTSTP, SIGCONT and SIGHUP are the tui's from now on, until tui_stop: a child that is started meanwhile has to
- * set its signal mask right. What others write to the terminal meanwhile is drawn over. procmon_stop is called when somebody
- * types q, or nobody can see it any more: the terminal has gone, the pipe is closed. The caller's, until tui_stop; NULL with
- * *e. */
+/* SIGWINCH, SIGTSTP, SIGCONT and SIGHUP are the tui's from now on, until tui_stop: a child that is started meanwhile
+ * has to set its signal mask right. What others write to the terminal meanwhile is drawn over. procmon_stop is
+ * called when somebody types q, or nobody can see it any more: the terminal has gone, the pipe is closed. The
+ * caller's, until tui_stop; NULL with *e. */
 MUST_USE struct tui *tui_start(struct procmon *m, struct net_error *e);
 
 /* There is something new to show. */

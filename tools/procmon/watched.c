@@ -88,6 +88,7 @@ static bool is_identity_old(const struct watched *w)
 
 static void remember(struct watched *w)
 {
+	w->samples++;
 	history_add(w->history, w->at_real_ns, w->value);
 	procmon_sampled(w->procmon, w);
 }
@@ -266,7 +267,6 @@ static int first_look(struct watched *w, uint64_t began_ns, struct net_error *e)
 		remember(w);
 		return 0;
 	}
-	w->samples = 0;
 	w->before_ns = began_ns;
 	memset(w->before, 0, sizeof(w->before));
 	memset(w->total, 0, sizeof(w->total));
