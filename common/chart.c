@@ -2,8 +2,8 @@
  *
  * All of it rests on one sequence, the round numbers: ... 0.5 1 2 5 10 20 50 ..., or ... 1 2 4 8 ... for sizes. On a
  * linear axis the ticks are the multiples of one round number (the step); on a logarithmic axis they are every
- * stride-th round number (stride 3: 1 10 100 ...). A time of day is linear, but what is round there are 30 seconds or 3 hours.
- * All are a grid of lines numbered by integers, and the rest does not care which. */
+ * stride-th round number (stride 3: 1 10 100 ...). A time of day is linear, but what is round there are 30 seconds
+ * or 3 hours. All are a grid of lines numbered by integers, and the rest does not care which. */
 #include "chart.h"
 
 #include "cdefs.h"

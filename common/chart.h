@@ -27,8 +27,8 @@ struct chart_series {
 	const double *y_low; /* NULL: a line */
 };
 
-/* A moment to remember: a vertical line at x over the whole plot, and its label above the plot. A mark beyond the ends of the
- * axis is not drawn and does not move them. */
+/* A moment to remember: a vertical line at x over the whole plot, and its label above the plot. A mark beyond the
+ * ends of the axis is not drawn and does not move them. */
 struct chart_mark {
 	double x;
 	const char *label;
@@ -39,12 +39,13 @@ struct chart {
 	bool log_x, log_y; /* logarithmic axis: values <= 0 (or below 1e-100) are gaps */
 	bool x_is_size;    /* ticks of x are powers of two, labelled 1K, 64K, 1M (bytes, K = 1024) */
 	bool y_is_size;    /* the same for y: 64M, 128M */
-	bool x_is_time; /* x is seconds of the local day, and may run past 86400 into the next ones; ticks are round times
-			      of day, labelled 14:05 or 14:05:30. Linear only */
-	bool y_from_zero;    /* the y axis begins at 0, however far away the values are. Linear only */
+	/* x is seconds of the local day, and may run past 86400 into the next ones; ticks are round times of day,
+	 * labelled 14:05 or 14:05:30. Linear only. */
+	bool x_is_time;
+	bool y_from_zero;    /* the y axis begins at 0, however far away the values are; linear only */
 	double x_from, x_to; /* where the x axis begins and ends, points beyond are gaps; both 0: where the data do */
-	double width,
-		height; /* of the picture in SVG units, 0: 720, and what a plot of 300 needs; a terminal's are arguments */
+	/* Of the picture in SVG units; 0: 720, and what a plot of 300 needs. In a terminal they are arguments. */
+	double width, height;
 	const struct chart_mark *marks; /* x ascending */
 	size_t n_marks;
 	const struct chart_series *series;
@@ -79,8 +80,8 @@ bool chart_is_gap(const struct chart *c, const struct chart_series *s, size_t i)
  * outside. */
 double chart_place(const struct chart_axis *a, double v);
 
-/* The label of a tick, written to `out` and returned: "64K" and "1M" are powers of 1024 on a size axis; "14:05" or "14:05:30"
- * on a time axis; on any other axis that reaches 10,000 "64k" and "1M" are powers of 1000. */
+/* The label of a tick, written to `out` and returned: "64K" and "1M" are powers of 1024 on a size axis; "14:05" or
+ * "14:05:30" on a time axis; on any other axis that reaches 10,000 "64k" and "1M" are powers of 1000. */
 const char *chart_tick_label(const struct chart_axis *a, double v, char out[static CHART_LABEL_SIZE]);
 
 /* The longest of the series' labels, the longest of an axis' tick labels, in characters. */

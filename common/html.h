@@ -1,20 +1,21 @@
-/* html.h - the pages that a tool shows of itself: their frame, their one style sheet, and the pieces they are made of. Layer 1.
+/* html.h - the pages that a tool shows of itself: their frame, their one style sheet, and the pieces they are made
+ * of. Layer 1.
  *
  *	static const struct html_link nav[] = { { "/", "overview" }, { "/files", "files" } };
- *	const struct html_page page = { .tool = "procmon", .what = "4711 httpd", .nav = nav, .n_nav = 2, .here = "/files",
- *		.stream = "/stream?as=html&page=files", .reload_s = 5 };
+ *	const struct html_page page = { .tool = "procmon", .what = "4711 httpd", .nav = nav, .n_nav = 2,
+ *		.here = "/files", .stream = "/stream?as=html&page=files", .reload_s = 5 };
  *	html_begin(out, &page);
  *	put_main(out);                          what changes: the stream sends the same again and again
  *	html_end(out, &page, "For programs: <a href=\"/json\">/json</a>.");
  *
- * A page brings everything with it: no font, no script, no picture from elsewhere; light or dark as the viewer prefers; on a
- * phone its tables become cards. It is complete without a script, and then loads itself again every reload_s. With one, what
- * `stream` sends (server-sent events, each the new contents of <main>) takes the place of <main>; nothing is asked for while
- * the page is hidden, and nothing is replaced while somebody marks text or types.
+ * A page brings everything with it: no font, no script, no picture from elsewhere; light or dark as the viewer
+ * prefers; on a phone its tables become cards. It is complete without a script, and then loads itself again every
+ * reload_s. With one, what `stream` sends (server-sent events, each the new contents of <main>) takes the place of
+ * <main>; nothing is asked for while the page is hidden, and nothing is replaced while somebody marks text or types.
  *
- * WHO ESCAPES  a text from elsewhere (a process's name, a client's target) goes through html_text, or through an argument
- *   that is called `text`, `name` or `fmt` here. An argument that is called `html` or `class` is the program's own, and is
- *   written as it is.
+ * WHO ESCAPES  a text from elsewhere (a process's name, a client's target) goes through html_text, or through an
+ *   argument that is called `text`, `name` or `fmt` here. An argument that is called `html` or `class` is the
+ *   program's own, and is written as it is.
  * Everything is borrowed for the call. Output errors stay with the stream: check ferror(3). */
 #ifndef TCPLAB_HTML_H
 #define TCPLAB_HTML_H
@@ -27,12 +28,9 @@
 
 /* ---- Text. ---- */
 
-/* Text as HTML or XML, also as an attribute between quotes: & < > " ' are escaped, control characters become blanks, and a
- * byte that is no UTF-8 becomes U+FFFD. Of any length. */
+/* Text as HTML or XML, also as an attribute between quotes: & < > " ' are escaped, control characters become blanks,
+ * and a byte that is no UTF-8 becomes U+FFFD. Of any length. */
 void html_text(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-/* The same for a string as it is. */
-void html_escape(FILE *out, const char *text);
 
 /* ---- The page. ---- */
 
@@ -47,12 +45,11 @@ struct html_page {
 	const char *icon_href;       /* where the sign is served; or NULL */
 	const struct html_link *nav; /* tabs; or NULL */
 	size_t n_nav;
-	const char *here;   /* the href of the tab that is shown */
-	const char *stream; /* NULL: the page does not change, and has no script */
-	const char *source; /* whose end it is when the stream ends: "the relay"; NULL: the tool's name */
-	const char *
-		html_bar; /* the program's own, below the tabs: what is not in <main>, since it does not change; or NULL */
-	unsigned reload_s; /* without a script; 0: never */
+	const char *here;     /* the href of the tab that is shown */
+	const char *stream;   /* NULL: the page does not change, and has no script */
+	const char *source;   /* whose end it is when the stream ends: "the relay"; NULL: the tool's name */
+	const char *html_bar; /* the program's own, below the tabs, and not in <main>: it does not change; or NULL */
+	unsigned reload_s;    /* without a script; 0: never */
 };
 
 /* From <!doctype> to <main>. */
@@ -61,8 +58,8 @@ void html_begin(FILE *out, const struct html_page *page);
 /* From </main> to </html>. html: of the footer; or NULL. */
 void html_end(FILE *out, const struct html_page *page, const char *html);
 
-/* html_style.c: the two constant parts of every page. The script reads where to listen from the element #live: data-stream, and
- * data-source for what people are told. */
+/* html_style.c: the two constant parts of every page. The script reads where to listen from the element #live:
+ * data-stream, and data-source for what people are told. */
 extern const char html_style[], html_script[];
 
 /* ---- Pieces of <main>. ---- */
@@ -82,16 +79,16 @@ void html_remark(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A word on a coloured ground. */
 void html_pill(FILE *out, enum html_mood mood, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* How much of the whole, 0 to 1, other values are moved there. class: "", or "up" and "down" for the two colours of ways;
- * tip: shown when somebody points at it; or NULL. */
+/* How much of the whole, 0 to 1, other values are moved there. class: "", or "up" and "down" for the two colours of
+ * ways; tip: shown when somebody points at it; or NULL. */
 void html_bar(FILE *out, const char *class, double share, const char *tip_text);
 
-/* The run of a value as a small picture: points at equal distances, the last one at the right, NaN is a gap; the height is
- * `most` at least. With fewer than `n_all` points, the left part is empty. class: "", "up", "down". */
+/* The run of a value as a small picture: points at equal distances, the last one at the right, NaN is a gap; the
+ * height is `most` at least. With fewer than `n_all` points, the left part is empty. class: "", "up", "down". */
 void html_spark(FILE *out, const char *class, const double *y, size_t n, size_t n_all, double most);
 
-/* Cards, a number in each: <div class="cards">, then for each html_card, or html_card_begin, whatever there is, html_card_end;
- * then html_cards_end. class: "", "wide", "up", "down", "alarm", also several. */
+/* Cards, a number in each: <div class="cards">, then for each html_card, or html_card_begin, whatever there is,
+ * html_card_end; then html_cards_end. class: "", "wide", "up", "down", "alarm", also several. */
 void html_cards_begin(FILE *out);
 void html_cards_end(FILE *out);
 void html_card(FILE *out, const char *class, const char *name, const char *value_text, const char *below_fmt, ...)
@@ -106,8 +103,8 @@ void html_card_end(FILE *out);
 struct html_column {
 	const char *head; /* a newline in it breaks the line */
 	const char *name; /* on a phone; NULL: head */
-	/* NULL; "n": a number, to the right; "name": may be long; "words": a sentence; "code": as it was typed; "time"; "id": no
-	 * wider than it has to be; "up", "down": of the two ways. Also several. */
+	/* NULL; "n": a number, to the right; "name": may be long; "words": a sentence; "code": as it was typed;
+	 * "time"; "id": no wider than it has to be; "up", "down": of the two ways. Also several. */
 	const char *class;
 };
 

@@ -139,8 +139,8 @@ const char html_style[] =
 	" .card,.scroll,svg.chart{break-inside:avoid}\n"
 	"}\n";
 
-/* What is open or scrolled stays so. A page that is gone says so; when it comes back the browser connects by itself, and after
- * an answer that is no stream (503) we do. A page that nobody sees does not ask. */
+/* What is open or scrolled stays so. A page that is gone says so; when it comes back the browser connects by itself,
+ * and after an answer that is no stream (503) we do. A page that nobody sees does not ask. */
 const char html_script[] =
 	"const live=document.getElementById('live'),main=document.querySelector('main');\n"
 	"let source;\n"

@@ -31,7 +31,8 @@ struct screen {
 
 /* --- the terminal ------------------------------------------------------------------------------------------------- */
 
-/* The terminal behind a descriptor, opened anew. Its name may be hidden (another mount namespace): then it has to do as it is. */
+/* The terminal behind a descriptor, opened anew. Its name may be hidden (another mount namespace): then it has to do as
+ * it is. */
 static int open_terminal(int fd, int mode)
 {
 	char name[256];
@@ -111,8 +112,8 @@ void screen_suspend(struct screen *s)
 		tcsetattr(s->keys_fd, TCSANOW, &s->before);
 }
 
-/* WHY the keyboard first: who has been sent to the background is stopped there (SIGTTOU, termios(3)), and draws nothing over what
- * is in front. */
+/* WHY the keyboard first: who has been sent to the background is stopped there (SIGTTOU, termios(3)), and draws nothing
+ * over what is in front. */
 void screen_resume(struct screen *s)
 {
 	if (s->keys_fd >= 0)

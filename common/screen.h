@@ -45,13 +45,14 @@ void screen_size(const struct screen *s, unsigned *columns, unsigned *lines);
  * byte that is no UTF-8 U+FFFD. Does not block on a terminal; on anything else as write(2) does. */
 void screen_show(struct screen *s, const char *text, size_t len);
 
-/* From now on keys come at once and are not shown, until screen_close. The descriptor to watch: read(2) gives a byte for each
- * key. -1: there is no keyboard (it is no terminal, or standard input is not one). Ctrl-Z is off, since it would leave the
- * terminal as we have made it; Ctrl-C sends SIGINT as ever. */
+/* From now on keys come at once and are not shown, until screen_close. The descriptor to watch, the screen's own and
+ * non-blocking: read(2) gives the bytes of the keys; 0 or EIO: the terminal has gone. -1: there is no keyboard (it is no
+ * terminal, or standard input is not one). Ctrl-Z and Ctrl-\ come as keys, since what they do would leave the terminal as
+ * we have made it; Ctrl-C sends SIGINT as ever. */
 MUST_USE int screen_take_keys(struct screen *s);
 
-/* The terminal is another's for a while (a job that is stopped), and ours again. screen_resume may be called at any time: whoever
- * was stopped without a warning (SIGSTOP) finds the terminal as somebody else has left it. */
+/* The terminal is another's for a while (a job that is stopped), and ours again. screen_resume may be called at any
+ * time: whoever was stopped without a warning (SIGSTOP) finds the terminal as somebody else has left it. */
 void screen_suspend(struct screen *s);
 void screen_resume(struct screen *s);
 

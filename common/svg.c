@@ -99,7 +99,8 @@ static double sample_width(const struct chart *c)
 	return c->height > 0 ? SMALL_LEGEND_SAMPLE : LEGEND_SAMPLE;
 }
 
-/* With the air behind it. In columns below one another, but for a picture that says how high it is: there room is scarce. */
+/* With the air behind it. In columns below one another, but for a picture that says how high it is: there room is
+ * scarce. */
 static double entry_width(const struct chart *c, size_t s)
 {
 	if (c->height > 0)
@@ -433,7 +434,8 @@ struct points {
 	} * at;
 };
 
-/* With `levels_join` the points inside of a level piece are left out: much of what is watched over time does not change. */
+/* With `levels_join` the points inside of a level piece are left out: much of what is watched over time does not
+ * change. */
 static void add_point(struct points *points, struct point point)
 {
 	struct point *last = points->at + points->n - 1;
@@ -647,8 +649,8 @@ static bool place_marker(const struct picture *p, const struct chart_mark *mark,
 	return true;
 }
 
-/* WHY from right to left, here and below: a label that finds no room in the lowest row then belongs to a line at the left of
- * those which have it, and this line crosses none of them on its way up. */
+/* WHY from right to left, here and below: a label that finds no room in the lowest row then belongs to a line at the
+ * left of those which have it, and this line crosses none of them on its way up. */
 static int marker_rows(const struct picture *p)
 {
 	struct marker_rows rows = { 0 };

@@ -216,6 +216,18 @@ check_batch() {
 	check_batch 63-window
 }
 
+@test "80-procmon: confirmed" {
+	check_batch 80-procmon
+}
+
+@test "81-watch-a-server: confirmed" {
+	check_batch 81-watch-a-server
+}
+
+@test "82-keep-alive: confirmed" {
+	check_batch 82-keep-alive
+}
+
 @test "every lab is confirmed by a test of this file" {
 	local name
 	for name in $(labs); do
@@ -272,6 +284,14 @@ check_as_nobody() {
 
 @test "the labs of relays: confirmed as an ordinary user, without namespaces" {
 	check_as_nobody 50-relay-backpressure 51-relay-close 53-relay-race
+}
+
+@test "the labs of process monitors: confirmed as an ordinary user, without namespaces; 82-keep-alive without ab, too" {
+	mkdir bin
+	ln -s /bin/* /usr/bin/* bin/ 2>/dev/null || true
+	rm -f bin/ab
+	PATH=$PWD/bin check_as_nobody 80-procmon 81-watch-a-server 82-keep-alive
+	grep -q '^left out: .*there is no ab' 82-keep-alive.out
 }
 
 @test "52-socks: confirmed as an ordinary user, whose namespaces it needs; without them it is skipped, and says why" {

@@ -34,7 +34,7 @@ main() {
 	beat run
 	pin_to_one # so that both sides of a connection have the same processor, and what they use can be compared
 	start_servers
-	local drip='while sleep 0.1 && head -c 100000 /dev/zero; do :; done' to=127.0.0.1
+	local drip='while sleep 0.1 && head -c 100000 /dev/zero; do :; done 2> /dev/null' to=127.0.0.1
 	step chargen-fast "procmon -p 0 --until-exit --json -- ${PIN}chargen $to -p ${port[chargen]} --time $seconds > client.json"
 	step slow-reader "timeout $seconds netcat-nonblocking --rcvbuf 64K --read-rate $slow $to ${port[chargen]} > /dev/null"
 	step discard-fast "${PIN}discard $to -p ${port[discard]} --time $seconds"
@@ -159,9 +159,11 @@ KiB() {
 }
 
 # who_is_slow STEP: bytes that wait to be acknowledged, wait for the peer; bytes that wait to be read, wait for the server. If
-# none wait, then the server does.
+# none wait, then the server does. Who works at full speed is not waiting for anybody.
 who_is_slow() {
-	if holds "${send[$1]} > $many"; then
+	if [[ $1 == *-fast ]]; then
+		echo '-'
+	elif holds "${send[$1]} > $many"; then
 		echo 'its reader'
 	elif holds "${receive[$1]} > $many"; then
 		echo 'the server'
@@ -203,8 +205,8 @@ explain() {
 		'A full send queue is the reader (or the network); a full receive queue is the server itself; two empty ones are the' \
 		'sender. In a long chain the slow one has a full queue in front of it and an empty one behind it.' \
 		'' \
-		"chargen at full speed is the same story: $(KiB "${send[chargen-fast]}") KiB wait in its send queue, since its client checks" \
-		'every byte.' \
+		"At full speed, too, a queue is in front of whoever is slower: here $(KiB "${send[chargen-fast]}") KiB waited for the client" \
+		"of chargen, and $(KiB "${receive[discard-fast]}") KiB for discard." \
 		'' \
 		'In the source: procmon finds the sockets of a process by their inodes, sockets_read() in tools/procmon/sockets.c, and' \
 		'asks the kernel for their queues, sockdiag_dump() in common/sockdiag.c. Read on: sock_diag(7), tcp(7), RFC 9293 3.8.6.'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# procmon: its options and their misuse, one look, records, pages and their relatives, marks, several processes and trees, and how it
-# ends. Whether the figures are right is asked in tests/interop/procmon.bats, what a browser makes of the pages in
-# procmon-page.bats there, and what hostile peers make of it in tests/robust/procmon.bats.
+# procmon: its options and their misuse, one look, records, pages and their relatives, marks, several processes and
+# trees, and how it ends. Whether the figures are right is asked in tests/interop/procmon.bats, what a browser makes of
+# the pages in procmon-page.bats there, and what hostile peers make of it in tests/robust/procmon.bats.
 
 # shellcheck disable=SC2154 # $stderr and $stderr_lines are set by `run --separate-stderr`
 # shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant
@@ -181,15 +181,15 @@ tells() {
 	run -0 --separate-stderr timeout 20 "$procmon" --once --json -i 50ms "$server"
 	same stderr "$stderr" ''
 	same records "${#lines[@]}" 1
-	valid pid:int label:str name:str command:any exe:str cwd:str user:str uid:int ppid:int state:str start_time_ns:int \
-		uptime_ns:int exited:bool exit_status:any exit_signal:any samples:int time_ns:int cpu_percent:number \
-		user_percent:number system_percent:number waited_percent:any resident_bytes:int pss_bytes:int swap_bytes:int \
-		threads:int files:int voluntary_per_s:number involuntary_per_s:number minor_faults_per_s:number \
-		major_faults_per_s:number read_Bps:number written_Bps:number calls_per_s:number disk_read_Bps:number \
-		disk_written_Bps:number sockets:int receive_queue_bytes:int send_queue_bytes:int tcp_in_Bps:any \
-		tcp_out_Bps:any retransmits_per_s:any processes:int cpu_ns:int user_ns:int system_ns:int minor_faults:int \
-		major_faults:int thread_table:any file_table:any socket_table:any socket_source:str map_table:any \
-		limit_table:any self:any
+	valid pid:int label:str name:str command:any exe:str cwd:str user:str uid:int ppid:int state:str \
+		start_time_ns:int uptime_ns:int exited:bool exit_status:any exit_signal:any samples:int time_ns:int \
+		cpu_percent:number user_percent:number system_percent:number waited_percent:any resident_bytes:int \
+		pss_bytes:int swap_bytes:int threads:int files:int voluntary_per_s:number involuntary_per_s:number \
+		minor_faults_per_s:number major_faults_per_s:number read_Bps:number written_Bps:number \
+		calls_per_s:number disk_read_Bps:number disk_written_Bps:number sockets:int receive_queue_bytes:int \
+		send_queue_bytes:int tcp_in_Bps:any tcp_out_Bps:any retransmits_per_s:any processes:int cpu_ns:int \
+		user_ns:int system_ns:int minor_faults:int major_faults:int thread_table:any file_table:any \
+		socket_table:any socket_source:str map_table:any limit_table:any self:any
 	same pid "$(ours pid)" "$server"
 	same exited "$(ours exited)" false
 	same sockets "$(ours sockets)" 1
@@ -220,7 +220,8 @@ tells() {
 	run -0 --separate-stderr timeout 20 "$procmon" --json -p 0 -i 20ms --until-exit -- \
 		sh -c 'echo "its own words"; sleep 0.1; exit 3'
 	valid pid:int label:str samples:int exited:bool exit_status:int cpu_ns:int user_ns:int system_ns:int \
-		cpu_percent_mean:number cpu_percent_most:number resident_bytes_most:int watched_ns:int processes:any marks:any self:any
+		cpu_percent_mean:number cpu_percent_most:number resident_bytes_most:int watched_ns:int processes:any \
+		marks:any self:any
 	[[ $stderr == *"its own words"* ]]
 	[[ $stderr == *"has ended after "*"exit status 3"* ]]
 	[[ ${lines[0]} == *'"record":"start"'* ]]
@@ -250,7 +251,9 @@ tells() {
 	run -0 --separate-stderr timeout 20 "$procmon" -v -p 0 -i 20ms --time 150ms "$TARGET"
 	[[ ${lines[0]} == "$TARGET  CPU "*"RSS "*"threads 1"* ]]
 	[[ ${lines[-1]} == "$TARGET sleep: "*" samples in "* ]]
-	same "lines for samples" "$((${#lines[@]} - 1))" "$(sed -E 's/.*: ([0-9]+) samples in .*/\1/' <<<"${lines[-1]}")"
+	local samples
+	samples=$(sed -E 's/.*: ([0-9]+) samples in .*/\1/' <<<"${lines[-1]}")
+	same "lines for samples" "$((${#lines[@]} - 1))" "$samples"
 	[ -e "/proc/$TARGET" ]
 }
 
@@ -327,8 +330,9 @@ tells() {
 	watch --allow-environ "$WORKER"
 	well_formed --has '&lt;b&gt; &amp;' "${PAGES[@]}" "/?span=2h"
 	well_formed --has '&lt;script&gt;' /environ
-	well_formed "${CHARTS[@]}" "/cpu.svg?span=2h" "/cpu.svg?all=1" /icon.svg "/json?with=threads,files,sockets,pss,maps,limits" \
-		/csv "/csv?span=2h" /stream "/stream?as=html&page=threads&span=2h" "/stream?as=html"
+	well_formed "${CHARTS[@]}" "/cpu.svg?span=2h" "/cpu.svg?all=1" /icon.svg /csv "/csv?span=2h" \
+		"/json?with=threads,files,sockets,pss,maps,limits" /stream "/stream?as=html" \
+		"/stream?as=html&page=threads&span=2h"
 	answers "$name" 'r["name"]'
 }
 
@@ -371,6 +375,8 @@ tells() {
 	said "whoever can reach 0.0.0.0:$PORT sees"
 	same "the name" "$(status / -H 'Host: lab.example')" 200
 	same "another name" "$(status / -H 'Host: other.example')" 421
+	start_server "$procmon" -4 -i 1h "$TARGET" 0
+	same "IPv4 only" "$(status /json)" 200
 	start_server "$procmon" -6 -i 1h "$TARGET" 0
 	run -0 curl -sS --max-time 20 "http://[::1]:$PORT/json"
 	tells "\"pid\":$TARGET,"
@@ -397,7 +403,8 @@ tells() {
 	watch "$SERVER_PID"
 	local tables='sorted(k for k in r if k.endswith("_table"))'
 	answers "[]" "$tables"
-	answers "['limit_table', 'map_table', 'socket_table', 'thread_table']" "$tables" '/json?with=sockets,threads,limits,maps'
+	answers "['limit_table', 'map_table', 'socket_table', 'thread_table']" "$tables" \
+		'/json?with=sockets,threads,limits,maps'
 	answers "['file_table'] tcplab.procmon/1 process" "$tables, r['schema'], r['record']" '/json?with=files'
 	wait_until answers "True 1 LISTEN" 'r["pss_bytes"] is not None, r["sockets"], r["socket_table"][0]["state"]' \
 		'/json?with=pss,sockets'
@@ -421,10 +428,15 @@ has_mark_in_csv() {
 	at /csv | grep -qF 'one, '
 }
 
+# events N PATH: the data of the first N.
+events() {
+	at "$2" --no-buffer 2>/dev/null | grep -m "$1" '^data: ' | cut -c 7-
+}
+
 @test "/stream: a record after each sample" {
 	target
 	watch "$TARGET"
-	run -0 bash -c "curl -sS --no-buffer --max-time 20 http://127.0.0.1:$PORT/stream 2>/dev/null | grep -m 3 '^data: ' | cut -c 7-"
+	run -0 events 3 /stream
 	same events "${#lines[@]}" 3
 	[ "$(field samples process <<<"${lines[0]}")" -lt "$(field samples process <<<"${lines[2]}")" ]
 	same pid "$(field pid process <<<"${lines[2]}")" "$TARGET"
@@ -440,7 +452,8 @@ has_mark_in_csv() {
 	same "a program" "$(status '/mark?label=now+8+%3Cclients%3E' -X POST)" 204
 	same "a form" "$(status /mark --data 'label=from a form')" 303
 	answers "['now 8 <clients>', 'from a form']" '[m["label"] for m in r["marks"]]'
-	well_formed --has "now 8 &lt;clients&gt;" --has "from a form" / "${CHARTS[@]}" "/memory.svg?span=2h" "/stream?as=html"
+	well_formed --has "now 8 &lt;clients&gt;" --has "from a form" / "${CHARTS[@]}" "/memory.svg?span=2h" \
+		"/stream?as=html"
 	well_formed --has "now 8 <clients>" /json /stream
 	end 130
 	valid marks:any
@@ -459,7 +472,8 @@ has_mark_in_csv() {
 	watch --json "$one,$two"
 	answers "$one [$two]" 'r["pid"], r["others"]'
 	answers "$two [$one]" 'r["pid"], r["others"]' "/json?pid=$two"
-	well_formed "/?pid=$two" "/threads?pid=$one" "/cpu.svg?pid=$two" "/cpu.svg?all=1" "/csv?pid=$two" "/stream?pid=$two"
+	well_formed "/?pid=$two" "/threads?pid=$one" "/cpu.svg?pid=$two" "/cpu.svg?all=1" "/csv?pid=$two" \
+		"/stream?pid=$two"
 	run -0 at "/cmdline?pid=$two"
 	tells echo
 	run -0 at /metrics
@@ -472,7 +486,7 @@ has_mark_in_csv() {
 }
 
 @test "--children: the descendants as one, each counted once" {
-	start_worker sh -c 'sleep 20 & sh -c "sleep 20 & wait"; wait'
+	start_worker sh -c 'sleep 100 & sh -c "sleep 100 & wait"; wait'
 	wait_until has_processes 4 "$WORKER"
 	watch --children "$WORKER"
 	# PSS is not read at each sample: it costs more.
@@ -506,7 +520,8 @@ tree_of() {
 # --- report and terminal ----------------------------------------------------------------------------------------------
 
 @test "--report: one file with everything, which loads nothing" {
-	run -0 --separate-stderr timeout 20 "$procmon" -p 0 -i 20ms --until-exit --report report.html -- sh -c 'sleep 0.1; exit 4'
+	run -0 --separate-stderr timeout 20 "$procmon" -p 0 -i 20ms --until-exit --report report.html -- \
+		sh -c 'sleep 0.1; exit 4'
 	"${PYTHON[@]}" "$TCPLAB_ROOT/tests/fixtures/web_check.py" --file report.html
 	run -0 cat report.html
 	tells "exit status 4"

@@ -1,5 +1,5 @@
-/* html_test.c - what a stranger says stays text wherever it stands, tags come in pairs, and the pieces are what a reader of the
- * page would expect. What it looks like only an eye can test. */
+/* html_test.c - what a stranger says stays text wherever it stands, tags come in pairs, and the pieces are what a
+ * reader of the page would expect. What it looks like only an eye can test. */
 #include "check.h"
 #include "html.h"
 
@@ -127,7 +127,8 @@ static void test_table(void)
 	html_cell_end(&t);
 	html_table_end(&t, "none");
 	end(out,
-	    "<div class=\"scroll\"><table class=\"rows\"><thead><tr><th class=\"n\">A<br>b</th><th>&lt;C&gt;</th></tr></thead>"
+	    "<div class=\"scroll\"><table class=\"rows\"><thead><tr><th class=\"n\">A<br>b</th>"
+	    "<th>&lt;C&gt;</th></tr></thead>"
 	    "<tbody>\n"
 	    "<tr><td class=\"n\" data-name=\"Ab\">1</td><td data-name=\"&lt;C&gt;\">&lt;x&gt;</td></tr>\n"
 	    "<tr><td class=\"n\" data-name=\"Ab\"><span><small>&amp;</small></span></td><td colspan=\"1\"></td></tr>\n"

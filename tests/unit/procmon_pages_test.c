@@ -1,5 +1,5 @@
-/* procmon_pages_test.c - the pages of a process made by hand: whatever it calls itself, its threads and its files stays text, a table ends
- * somewhere, what is not known is not a number, and links keep whom and what one looks at. */
+/* procmon_pages_test.c - the pages of a process made by hand: whatever it calls itself, its threads and its files
+ * stays text, a table ends somewhere, what is not known is not a number, and links keep whom and what one looks at. */
 #include "../../tools/procmon/pages.h"
 
 #include "check.h"

@@ -138,7 +138,8 @@ static void test_keys(void)
 	CHECK_STR(shown(), ENTER LEAVE);
 }
 
-/* As a job that is stopped and goes on: by Ctrl-Z, and by a SIGSTOP, after which a shell has set the terminal as it likes it. */
+/* As a job that is stopped and goes on: by Ctrl-Z, and by a SIGSTOP, after which a shell has set the terminal as it
+ * likes it. */
 static void stop_and_go_on(void)
 {
 	struct screen *s = open_on_pty();

@@ -189,7 +189,8 @@ static void test_many(void)
 	free(svg);
 }
 
-/* A band is an area: there along y, back along y_low. A gap in either edge ends a piece, and a piece may be one point. */
+/* A band is an area: there along y, back along y_low. A gap in either edge ends a piece, and a piece may be one
+ * point. */
 static void test_band(void)
 {
 	const double high[] = { 10, 10, NAN, 5, 8 }, low[] = { 0, 5, 0, 5, NAN }, middle[] = { 5, 7.5, 4, 5, 4 };

@@ -222,8 +222,8 @@ void page_put_marks(FILE *out, const struct procmon *m)
 
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
 
-/* How many of its ancestors are in the tree. Members come before their children, but a pid that is used again may say otherwise: so the
- * number of steps is bounded. */
+/* How many of its ancestors are in the tree. Members come before their children, but a pid that is used again may
+ * say otherwise: so the number of steps is bounded. */
 static int depth_of(const struct watched *w, size_t member)
 {
 	int depth = 0;

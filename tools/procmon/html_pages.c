@@ -1,12 +1,13 @@
 /* html_pages.c - procmon: its pages, and what they have in common.
  *
  *	header    whom we look at
- *	tabs      the other pages; then, of what does not change: the other processes, the span of the charts, a form for a mark
+ *	tabs      the other pages; then, of what does not change: the other processes, the span of the charts, a form
+ *	          for a mark
  *	main      all that changes: how it ended if it has, the page itself, what procmon costs
  *	footer    the same for programs
  *
- * Each page is complete without a script, and then loads itself again; with one, main is replaced by what /stream?as=html sends.
- * What the pages are made of is in the other html_*.c. */
+ * Each page is complete without a script, and then loads itself again; with one, main is replaced by what
+ * /stream?as=html sends. What the pages are made of is in the other html_*.c. */
 #include "pages.h"
 
 #include "clock.h"
@@ -318,8 +319,9 @@ void page_put_own(FILE *out, const struct watched *w)
 		tick[UNITS_TEXT];
 	html_remark(
 		out,
-		"procmon itself: %s of a processor, %s. %llu samples, one every %s: the last one took %s to read; the latest came "
-		"%s too late, %llu were left out. Processor time is exact; user and system are shared out by ticks of %s.",
+		"procmon itself: %s of a processor, %s. %llu samples, one every %s: the last one took %s to read; the "
+		"latest came %s too late, %llu were left out. Processor time is exact; user and system are shared out "
+		"by ticks of %s.",
 		column_text(cpu, COLUMN_CPU, m->own.cpu_percent), units_size(rss, m->own.resident_bytes),
 		(unsigned long long)w->samples, units_duration(interval, m->o->interval_ns),
 		units_duration(took, w->took_ns), units_duration(late, m->late_ns), (unsigned long long)m->missed,

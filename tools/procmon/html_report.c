@@ -1,4 +1,5 @@
-/* html_report.c - procmon --report: everything in one file, to be read when procmon is gone: no script, nothing from elsewhere.
+/* html_report.c - procmon --report: everything in one file, to be read when procmon is gone: no script, nothing from
+ * elsewhere.
  *
  *	which processes, marks
  *	each process: how it ended, who it was, numbers, charts of 10 minutes and of 2 hours, tables */

@@ -18,8 +18,8 @@ static void put_rest(FILE *out, size_t n)
 
 /* --- threads ------------------------------------------------------------------------------------------------------ */
 
-/* The busiest first, but only by steps of so many percent: rows that change places each second cannot be read. Among the others
- * the one that has used most, then the older one. */
+/* The busiest first, but only by steps of so many percent: rows that change places each second cannot be read. Among
+ * the others the one that has used most, then the older one. */
 static int by_busyness(const void *a, const void *b)
 {
 	const struct thread_row *x = *(const struct thread_row *const *)a, *y = *(const struct thread_row *const *)b;

@@ -1,6 +1,7 @@
 /* pages.h - procmon: between the chapters that write its pages (html_*.c). Memory only, but for the clock.
  *
- * Every text of the process (its name, its words, its paths) goes through html_text or an argument of html.h that escapes it. */
+ * Every text of the process (its name, its words, its paths) goes through html_text or an argument of html.h that
+ * escapes it. */
 #ifndef PROCMON_PAGES_H
 #define PROCMON_PAGES_H
 
@@ -26,7 +27,8 @@ void page_put_limits(FILE *out, const struct watched *w);
 void page_put_command(FILE *out, const struct watched *w);
 void page_put_environ(FILE *out, const struct watched *w);
 
-/* How old a table is that was read at at_ns (CLOCK_MONOTONIC): "" when it is fresh, "; as of 3 s ago", "; not read yet". */
+/* How old a table is that was read at at_ns (CLOCK_MONOTONIC): "" when it is fresh, "; as of 3 s ago", "; not read
+ * yet". */
 enum { PAGE_AGE = 64 };
 const char *page_age_text(char out[static PAGE_AGE], const struct watched *w, uint64_t at_ns);
 
@@ -37,7 +39,8 @@ void page_put_why(FILE *out, const struct watched *w, const char *why);
 const char *page_state_word(char state);
 void page_put_state(FILE *out, char state);
 
-/* The words of text[0..len), each ended by a zero byte: *at walks through them, and begins at 0. NULL: that was the last. */
+/* The words of text[0..len), each ended by a zero byte: *at walks through them, and begins at 0. NULL: that was the
+ * last. */
 const char *page_next_word(const char *text, size_t len, size_t *at);
 
 /* A cell with a number and a bar of its share of the whole. */

@@ -259,6 +259,7 @@ static int open_up(struct procmon *m, FILE **report, struct net_error *e)
 		return -1;
 	if (open_processes(m, e) < 0)
 		return -1;
+	os_raise_fd_limit(); /* after the command was started: its limit is not ours to raise */
 	return 0;
 }
 
@@ -310,7 +311,6 @@ int procmon_run(const struct procmon_options *o)
 	struct net_error e;
 	FILE *report = NULL;
 	int status = 0;
-	os_raise_fd_limit();
 	if (open_up(&m, &report, &e) < 0 || watch(&m, &report, &e) < 0) {
 		record_error(o->json, &e);
 		status = 1;

@@ -272,12 +272,11 @@ static void put_exactness(struct pen *p, const struct watched *w)
 	const struct procmon *m = w->procmon;
 	char interval[UNITS_TEXT], late[UNITS_TEXT], took[UNITS_TEXT], text[PEN_CELL];
 	unsigned long long ticks = m->system.ticks_per_s > 0 ? m->system.ticks_per_s : 100;
-	snprintf(
-		text, sizeof(text),
-		"processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s late; the "
-		"look took %s",
-		1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "",
-		units_duration(late, m->late_ns), units_duration(took, w->took_ns));
+	snprintf(text, sizeof(text),
+		 "processor time to the nanosecond, user and system by ticks of %llu ms; rates over %s%s, at most %s "
+		 "late; the look took %s",
+		 1000 / ticks, units_duration(interval, m->o->interval_ns), w->has_ended ? " or less" : "",
+		 units_duration(late, m->late_ns), units_duration(took, w->took_ns));
 	begin(p, "how exact");
 	pen_words(p, KEY, 4, text);
 }

@@ -3,8 +3,8 @@
  *	q quit       1-4, Tab   page           j k, arrows, space, b   scroll       h l, left, right   process
  *	s span       p pause    m mark         Ctrl-Z stops it as a shell's jobs are stopped, fg brings it back
  *
- * Standard output that is no terminal gets one frame after the other, plain text. The page that is shown decides what of
- * each process is looked at. Nothing here waits for a terminal, but its end (screen.h). */
+ * Standard output that is no terminal gets one frame after the other, plain text. The page that is shown decides what
+ * of each process is looked at. Nothing here waits for a terminal, but its end (screen.h). */
 #ifndef PROCMON_TUI_H
 #define PROCMON_TUI_H
 

@@ -150,11 +150,13 @@ static void ask_status(struct watched *w)
 {
 	struct reactor *r = w->procmon->reactor;
 	learn_status(w);
-	if (!w->is_status_known && w->status_tries++ < STATUS_TRIES)
+	if (!w->is_status_known && w->status_tries++ < STATUS_TRIES) {
 		reactor_timer_start(r, &w->status_timer, reactor_now_ns(r) + (uint64_t)STATUS_PAUSE_MS * NS_PER_MS,
 				    on_status_timer);
-	else
-		procmon_ended(w->procmon, w);
+		return;
+	}
+	w->procmon->n_live--;
+	procmon_ended(w->procmon, w);
 }
 
 static void end(struct watched *w)
@@ -165,7 +167,6 @@ static void end(struct watched *w)
 	w->has_ended = true;
 	w->ended_ns = clk_mono_ns();
 	w->ended_real_ns = procmon_real_ns(m, w->ended_ns);
-	m->n_live--;
 	/* A zombie: what it has counted is still there. */
 	if (sample_take(w, true) == LOOK_DONE && !isnan(w->value[COLUMN_CPU]))
 		remember(w);
