@@ -102,8 +102,6 @@ void html_begin(FILE *out, const struct html_page *page)
 	fputs("<header>", out);
 	if (page->icon_href != NULL)
 		fprintf(out, "<img src=\"%s\" alt=\"\">", page->icon_href);
-	else
-		fputs(page->icon != NULL ? page->icon : "", out);
 	fputs("<h1>", out);
 	html_text(out, "%s", page->tool);
 	fputs("</h1>", out);

@@ -41,8 +41,7 @@ struct html_link {
 struct html_page {
 	const char *tool;            /* "procmon" */
 	const char *what;            /* beside it: what is shown; or NULL */
-	const char *icon;            /* an <svg> element, the tool's sign, for a page that has no icon_href; or NULL */
-	const char *icon_href;       /* where the sign is served; or NULL */
+	const char *icon_href;       /* the tool's sign, where it is served; or NULL */
 	const struct html_link *nav; /* tabs; or NULL */
 	size_t n_nav;
 	const char *here;     /* the href of the tab that is shown */

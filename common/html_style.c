@@ -21,7 +21,7 @@ const char html_style[] =
 	"code,pre{font-family:var(--code);overflow-wrap:anywhere}\n"
 	/* header and tabs */
 	"header{display:flex;align-items:center;gap:.6rem;flex-wrap:wrap;margin-bottom:1rem}\n"
-	"header img,header svg{width:1.9rem;height:1.9rem;flex:none}\n"
+	"header img{width:1.9rem;height:1.9rem;flex:none}\n"
 	"h1{font-size:1.35rem;margin:0}\n"
 	"header code{font-size:1.05rem}\n"
 	"#live{margin-left:auto;color:var(--dim);font-size:.85rem}\n"

@@ -1,4 +1,5 @@
-/* metrics.h - figures in the text format that Prometheus reads, version 0.0.4 (HTTP_METRICS in httpd.h is its type). Layer 1.
+/* metrics.h - figures in the text format that Prometheus reads, version 0.0.4 (HTTP_METRICS in httpd.h is its type).
+ * Layer 1.
  *
  *	struct metrics m;
  *	metrics_begin(&m, out, "tcprelay");
@@ -11,9 +12,9 @@
  *	tcprelay_bytes_total{way="up"} 4096
  *	tcprelay_bytes_total{way="down"} 12
  *
- * The values of a metric follow its head, so that they stand together as the format demands. Names are the program's own:
- * letters, digits and _ (asserted). Values of labels are anybody's: they are escaped, and a byte that is no UTF-8 becomes
- * U+FFFD. LIMIT: no histograms, no time stamps.
+ * The values of a metric follow its head, so that they stand together as the format demands. Names are the program's
+ * own: letters, digits and _ (asserted). Values of labels are anybody's: they are escaped, and a byte that is no
+ * UTF-8 becomes U+FFFD. LIMIT: no histograms, no time stamps.
  *
  * Units are base units and in the name: _seconds, _bytes; what only grows ends with _total. */
 #ifndef TCPLAB_METRICS_H

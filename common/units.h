@@ -28,8 +28,8 @@ const char *units_size_short(char out[static UNITS_TEXT], uint64_t bytes); /* as
 const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s);   /* "941 Mbit/s", "43.5 Gbit/s" */
 const char *units_duration(char out[static UNITS_TEXT], uint64_t ns);      /* "1.25 ms", "46.0 us", "10.0 s" */
 
-/* For programs: as few digits as read back to the same double, "0.1", "1000000"; with a point whatever the locale. Finite
- * (asserted). */
+/* For programs: as few digits as read back to the same double, "0.1", "1000000"; with a point whatever the locale.
+ * Finite (asserted). */
 const char *units_exact(char out[static UNITS_TEXT], double value);
 
 #endif

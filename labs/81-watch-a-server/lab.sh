@@ -40,7 +40,7 @@ main() {
 	step discard-fast "${PIN}discard $to -p ${port[discard]} --time $seconds"
 	step slow-sender "$drip | timeout $seconds netcat-blocking $to ${port[discard]}"
 	step slow-server "timeout $seconds discard $to -p ${port[slow]} --time 60"
-	run "ask GET '/queues.svg?all=1' > queues-with-marks.svg"
+	run "ask GET '/queues.svg?pid=${LAB_SERVER[chargen]}' > queues-with-marks.svg"
 	stop monitor
 
 	beat observe 'in each step, of the server: the median of its queues, the mean of the rest'
@@ -187,7 +187,7 @@ draw_queues() {
 			$2 == c { print ($1 - first) / 1e9 ", -, -, " KiB($4) }' samples.log
 	} | draw queues 'Bytes that wait' seconds KiB --log-y
 	say "The steps begin at $(begins) s." \
-		'procmon draws such charts itself, with the marks; one is kept as queues-with-marks.svg.'
+		'procmon draws such charts itself, with the marks; that of chargen is kept as queues-with-marks.svg.'
 }
 
 begins() {

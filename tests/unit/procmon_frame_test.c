@@ -194,6 +194,20 @@ static void test_words(void)
 	kit_free(&procmon);
 }
 
+/* What was not read this time stays, and is dim; what never was is "-". */
+static void test_old(void)
+{
+	tell(STORY_PLAIN);
+	struct frame_view v = { .selected = procmon.first, .columns = 100, .lines = 40, .has_attributes = true };
+	v.selected->known[COLUMN_PSS] = 5 << 20;
+	CHECK(says(&v, SCREEN_BOLD "      5 MiB"));
+	v.selected->value[COLUMN_PSS] = NAN;
+	CHECK(says(&v, SCREEN_DIM "      5 MiB"));
+	v.selected->known[COLUMN_PSS] = NAN;
+	CHECK(says(&v, SCREEN_DIM "          -"));
+	kit_free(&procmon);
+}
+
 /* Marks stand where they belong: one at the right edge in front of its place. */
 static void test_marks(void)
 {
@@ -315,7 +329,7 @@ static void test_near_limits(void)
 {
 	tell(STORY_PLAIN);
 	for (unsigned files = 102; files <= 103; files++) {
-		procmon.first->value[COLUMN_FILES] = files;
+		procmon.first->known[COLUMN_FILES] = files;
 		FILE *out = fmemopen(text, sizeof(text), "w");
 		watched_text(out, procmon.first, 80, false);
 		fclose(out);
@@ -330,6 +344,7 @@ int main(void)
 	test_frames();
 	test_endless();
 	test_words();
+	test_old();
 	test_marks();
 	test_scroll();
 	test_several();

@@ -33,6 +33,8 @@ static inline void kit_samples(struct watched *w, unsigned n, bool has_gaps)
 		kit_value(w->value, i, has_gaps);
 		w->at_real_ns = ((int64_t)KIT_END_S - (int64_t)n + i + 1) * NS_PER_S;
 		history_add(w->history, w->at_real_ns, w->value);
+		for (unsigned c = 0; c < COLUMNS; c++)
+			w->known[c] = isnan(w->value[c]) ? w->known[c] : w->value[c];
 	}
 	w->samples = n;
 	w->at_ns = 1000 * (uint64_t)NS_PER_S;
@@ -150,7 +152,7 @@ static inline struct watched *kit_watched(struct procmon *m, pid_t pid, const ch
 	memcpy(w->command + strlen(name), "\0-s\0-p\0003000", sizeof("\0-s\0-p\0003000"));
 	kit_tree(w, 1, name);
 	for (unsigned c = 0; c < COLUMNS; c++)
-		w->value[c] = NAN;
+		w->value[c] = w->known[c] = NAN;
 	w->next = m->first;
 	m->first = w;
 	m->n_watched++;

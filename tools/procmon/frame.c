@@ -201,9 +201,7 @@ static void list_state(char out[static PEN_CELL], const void *row)
 static void put_column(char out[static PEN_CELL], const void *row, enum column column)
 {
 	char text[UNITS_TEXT];
-	bool is_old;
-	snprintf(out, PEN_CELL, "%s",
-		 column_text(text, column, tables_latest(((const struct list_row *)row)->w, column, &is_old)));
+	snprintf(out, PEN_CELL, "%s", column_text(text, column, ((const struct list_row *)row)->w->known[column]));
 }
 
 static void list_cpu(char out[static PEN_CELL], const void *row)
@@ -289,13 +287,13 @@ static void put_cpu(struct pen *p, const struct watched *w)
 {
 	char cpu[UNITS_TEXT];
 	double whole = 100.0 * (double)(w->procmon->system.processors > 0 ? w->procmon->system.processors : 1);
-	const double share[] = { w->value[COLUMN_USER] / whole, w->value[COLUMN_SYSTEM] / whole };
+	const double share[] = { w->known[COLUMN_USER] / whole, w->known[COLUMN_SYSTEM] / whole };
 	char right[64];
 	snprintf(right, sizeof(right), " %u processor%s", w->procmon->system.processors,
 		 w->procmon->system.processors == 1 ? "" : "s");
 	pen_light(p, SCREEN_BOLD);
 	pen_put(p, " CPU ");
-	pen_right(p, 8, column_text(cpu, COLUMN_CPU, w->value[COLUMN_CPU]));
+	pen_right(p, 8, column_text(cpu, COLUMN_CPU, w->known[COLUMN_CPU]));
 	pen_light(p, SCREEN_PLAIN);
 	pen_put(p, " ");
 	unsigned width = pen_columns(right), room = pen_room(p);
@@ -409,13 +407,12 @@ static void put_grid_cell(struct pen *p, const struct watched *w, enum frame_spa
 {
 	struct trace t;
 	char text[UNITS_TEXT];
-	bool is_old;
-	double value = tables_latest(w, cell->column, &is_old);
+	bool is_old = isnan(w->value[cell->column]); /* it was not read this time */
 	unsigned begin = p->at;
 	pen_plain(p, GRID_LABEL, cell->label != NULL ? cell->label : column_info[cell->column].label);
 	pen_to(p, begin + GRID_LABEL);
 	pen_light(p, is_old ? SCREEN_DIM : SCREEN_BOLD);
-	pen_right(p, GRID_VALUE, column_text(text, cell->column, value));
+	pen_right(p, GRID_VALUE, column_text(text, cell->column, w->known[cell->column]));
 	pen_light(p, SCREEN_PLAIN);
 	pen_light(p, SCREEN_BLUE);
 	pen_to(p, p->at + 1);
@@ -492,10 +489,10 @@ static void put_threads(struct pen *p, struct frame_view *v)
 {
 	const struct watched *w = v->selected;
 	char text[UNITS_TEXT];
-	pen_put(p, " %s thread%s", column_text(text, COLUMN_THREADS, w->value[COLUMN_THREADS]),
-		w->value[COLUMN_THREADS] == 1 ? "" : "s");
+	pen_put(p, " %s thread%s", column_text(text, COLUMN_THREADS, w->known[COLUMN_THREADS]),
+		w->known[COLUMN_THREADS] == 1 ? "" : "s");
 	put_age(p, w, w->threads.at_ns, w->threads.n_more);
-	put_why(p, "", w->threads.why);
+	put_why(p, w->threads.n > 0 ? " where they sleep" : "", w->threads.why);
 	tables_threads(p, w, &v->scroll, 1);
 }
 
@@ -508,7 +505,7 @@ static void put_files(struct pen *p, struct frame_view *v)
 	put_why(p, "", w->files.why);
 	uint64_t limit = tables_limit(w, "Max open files");
 	if (limit > 0 && w->n_members <= 1) {
-		double share = w->value[COLUMN_FILES] / (double)limit;
+		double share = w->known[COLUMN_FILES] / (double)limit;
 		pen_put(p, " ");
 		pen_bar(p, pen_room(p), &share, 1);
 		pen_end(p);

@@ -2,7 +2,7 @@
  * elsewhere.
  *
  *	which processes, marks
- *	each process: how it ended, who it was, numbers, charts of 10 minutes and of 2 hours, tables */
+ *	each process: who it was, how it ended, numbers, charts of 10 minutes and of 2 hours if it was longer, tables */
 #include "pages.h"
 
 #include "mem.h"
@@ -26,6 +26,14 @@ static void put_tables(FILE *out, const struct watched *w)
 		page_put_environ(out, w);
 }
 
+/* Is there more to see than the last 10 minutes? */
+static bool is_long(const struct watched *w)
+{
+	const struct history *h = w->history;
+	return history_rows(h, SPAN_2_HOURS) > 0 &&
+	       history_end_ns(h) - history_row(h, SPAN_2_HOURS, 0).at_real_ns > history_span_ns(SPAN_10_MINUTES);
+}
+
 static void put_process(FILE *out, const struct watched *w)
 {
 	fprintf(out, "<section id=\"p%d\">\n", (int)w->pid);
@@ -35,8 +43,10 @@ static void put_process(FILE *out, const struct watched *w)
 	page_put_cards(out, w);
 	html_heading(out, "The last 10 minutes", NULL);
 	page_put_charts(out, w, SPAN_10_MINUTES);
-	html_heading(out, "The last 2 hours", "mean of each 12 s");
-	page_put_charts(out, w, SPAN_2_HOURS);
+	if (is_long(w)) {
+		html_heading(out, "The last 2 hours", "mean of each %d s", HISTORY_COARSE_S);
+		page_put_charts(out, w, SPAN_2_HOURS);
+	}
 	page_put_figures(out, w, true);
 	put_tables(out, w);
 	page_put_own(out, w);
@@ -67,7 +77,7 @@ void report_html(FILE *out, const struct procmon *m)
 		.tool = "procmon", .what = what, .nav = n > 1 ? nav : NULL, .n_nav = n > 1 ? n : 0
 	};
 	html_begin(out, &page);
-	page_put_comparison(out, m, SPAN_2_HOURS);
+	page_put_comparison(out, m, m->first != NULL && is_long(m->first) ? SPAN_2_HOURS : SPAN_10_MINUTES);
 	page_put_marks(out, m);
 	for (const struct watched *w = m->first; w != NULL; w = w->next)
 		put_process(out, w);

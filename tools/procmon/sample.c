@@ -174,7 +174,8 @@ static bool is_due(const struct watched *w, enum source source, uint64_t now_ns)
 	if (s->read_ns == 0)
 		return true;
 	uint64_t pause_ns = s->cost_ns * (is_looked ? SHARE_LOOKED : SHARE_IDLE);
-	uint64_t least_ns = is_looked || source == SOURCE_THREADS ? 0 : (uint64_t)IDLE_S * NS_PER_S;
+	/* A look between two samples has read it: a rate over the moment since would be a spike that nobody had. */
+	uint64_t least_ns = is_looked || source == SOURCE_THREADS ? w->procmon->o->interval_ns / 2 : (uint64_t)IDLE_S * NS_PER_S;
 	return now_ns - s->read_ns >= (pause_ns > least_ns ? pause_ns : least_ns);
 }
 

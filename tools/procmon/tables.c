@@ -1,15 +1,12 @@
 /* tables.c - see tables.h. A table is a list of columns; a cell is a function of its row. */
 #include "tables.h"
 
-#include "clock.h"
 #include "mem.h"
 #include "screen.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { OLD_S = 10 };
 
 static void put_count(char out[static PEN_CELL], uint64_t n)
 {
@@ -35,20 +32,6 @@ const char *tables_command(const struct watched *w, char out[static PEN_CELL])
 		out[i] = w->command[i] != '\0' ? w->command[i] : ' ';
 	out[len] = '\0';
 	return out;
-}
-
-double tables_latest(const struct watched *w, enum column column, bool *is_old)
-{
-	double value = w->value[column];
-	*is_old = false;
-	for (size_t i = history_rows(w->history, SPAN_10_MINUTES); i > 0 && isnan(value); i--) {
-		struct history_row row = history_row(w->history, SPAN_10_MINUTES, i - 1);
-		if (!w->has_ended && w->at_real_ns - row.at_real_ns > (int64_t)OLD_S * NS_PER_S)
-			break;
-		value = row.mean[column];
-		*is_old = true;
-	}
-	return value;
 }
 
 /* The column of the PID comes first, and is shown when there are several. */
@@ -238,7 +221,7 @@ void tables_files_sum(struct pen *p, const struct watched *w)
 	char text[UNITS_TEXT];
 	uint64_t limit = tables_limit(w, "Max open files");
 	const char *between = ": ";
-	pen_put(p, "%s", column_text(text, COLUMN_FILES, w->value[COLUMN_FILES]));
+	pen_put(p, "%s", column_text(text, COLUMN_FILES, w->known[COLUMN_FILES]));
 	if (limit > 0)
 		pen_put(p, " of at most %llu%s", (unsigned long long)limit, w->n_members > 1 ? " for each" : "");
 	for (unsigned i = 0; i < FILE_KINDS && w->files.at_ns > 0; i++) {

@@ -19,10 +19,6 @@ void tables_sockets_sum(struct pen *p, const struct watched *w);
 /* Its words with blanks between them; of a kernel thread, which has none, "[name]". */
 const char *tables_command(const struct watched *w, char out[static PEN_CELL]);
 
-/* A column's value in the latest sample; where it was not read this time, that of the sample before it, if that is
- * not long ago (of a process that has ended however long), and *is_old is set. NaN: there is none. */
-double tables_latest(const struct watched *w, enum column column, bool *is_old);
-
 /* The soft limit of that name ("Max open files"); 0: there is none, or it is not known. */
 uint64_t tables_limit(const struct watched *w, const char *name);
 

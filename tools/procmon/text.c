@@ -17,8 +17,7 @@ static void begin(struct pen *p, const char *key)
 static void put_value(struct pen *p, const struct watched *w, enum column column, const char *label)
 {
 	char text[UNITS_TEXT];
-	bool is_old;
-	pen_put(p, "%s %s", label, column_text(text, column, tables_latest(w, column, &is_old)));
+	pen_put(p, "%s %s", label, column_text(text, column, w->known[column]));
 }
 
 static void put_bytes(struct pen *p, const char *label, uint64_t bytes)
@@ -76,7 +75,7 @@ static void put_processor(struct pen *p, const struct watched *w)
 	char cpu[UNITS_TEXT], user[UNITS_TEXT], sys[UNITS_TEXT];
 	unsigned n = w->procmon->system.processors;
 	begin(p, "processor");
-	pen_put(p, "%s of one:", column_text(cpu, COLUMN_CPU, w->value[COLUMN_CPU]));
+	pen_put(p, "%s of one:", column_text(cpu, COLUMN_CPU, w->known[COLUMN_CPU]));
 	put_value(p, w, COLUMN_USER, " user");
 	put_value(p, w, COLUMN_SYSTEM, ", system");
 	put_value(p, w, COLUMN_WAITED, "; waited for one");
@@ -166,7 +165,7 @@ static void put_threads(struct pen *p, const struct watched *w)
 {
 	char text[UNITS_TEXT];
 	begin(p, "threads");
-	pen_put(p, "%s", column_text(text, COLUMN_THREADS, w->value[COLUMN_THREADS]));
+	pen_put(p, "%s", column_text(text, COLUMN_THREADS, w->known[COLUMN_THREADS]));
 	if (w->threads.n > TOP_THREADS)
 		pen_put(p, ", the busiest:");
 	pen_end(p);
@@ -206,7 +205,7 @@ static void put_tree(struct pen *p, const struct watched *w)
 	if (!w->procmon->o->with_children)
 		return;
 	begin(p, "processes");
-	pen_put(p, "%s", column_text(text, COLUMN_PROCESSES, w->value[COLUMN_PROCESSES]));
+	pen_put(p, "%s", column_text(text, COLUMN_PROCESSES, w->known[COLUMN_PROCESSES]));
 	pen_put(p, ", as one");
 	pen_end(p);
 	if (w->n_members > 1)
@@ -239,7 +238,7 @@ static void put_limits(struct pen *p, const struct watched *w)
 	struct near_limits near = { .pen = p };
 	if (w->n_members > 1)
 		return;
-	compare(&near, w, "Max open files", w->value[COLUMN_FILES], false);
+	compare(&near, w, "Max open files", w->known[COLUMN_FILES], false);
 	compare(&near, w, "Max cpu time", (double)(w->total[COUNTER_CPU_NS] / NS_PER_S), false);
 	compare(&near, w, "Max address space", (double)w->status.virtual_bytes, true);
 	compare(&near, w, "Max data size", (double)w->status.data_bytes, true);
@@ -261,7 +260,7 @@ static void put_why(struct pen *p, const char *what, const char *why)
 static void put_missing(struct pen *p, const struct watched *w)
 {
 	put_why(p, "executable, folder, input and output", w->why);
-	put_why(p, "threads", w->threads.why);
+	put_why(p, w->threads.n > 0 ? "where threads sleep" : "threads", w->threads.why);
 	if (w->files.why != w->why)
 		put_why(p, "descriptors", w->files.why);
 	put_why(p, "sockets", w->sockets.why);
