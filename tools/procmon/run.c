@@ -190,8 +190,10 @@ static void on_time(struct timer *t)
 }
 
 /* Nothing was lost on the way to the disk: that is known only after the last byte. */
-static int write_report(const struct procmon *m, FILE *out, struct net_error *e)
+static int write_report(struct procmon *m, FILE *out, struct net_error *e)
 {
+	for (struct watched *w = m->first; w != NULL; w = w->next)
+		watched_look(w, ~0u); /* those that live: everything as it is now */
 	report_html(out, m);
 	int failed = ferror(out);
 	if (fclose(out) != 0 || failed)

@@ -158,8 +158,10 @@ static void undo(struct watched *w, enum source source)
 static bool is_looked_at(const struct watched *w, enum source source, uint64_t now_ns)
 {
 	const struct source_state *s = &w->source[source];
-	/* Sums over a tree are what --children is for, and of RSS they would be wrong. */
-	bool always = source == SOURCE_PSS && w->procmon->o->with_children;
+	const struct procmon_options *o = w->procmon->o;
+	/* Sums over a tree are what --children is for, and of RSS they would be wrong. Who asks for a report will look. */
+	bool always = (source == SOURCE_PSS && (o->with_children || o->report != NULL)) ||
+		      (source == SOURCE_SOCKETS && o->report != NULL);
 	return always || (s->looked_ns != 0 && now_ns - s->looked_ns < (uint64_t)LOOK_S * NS_PER_S);
 }
 
