@@ -70,7 +70,8 @@ MUST_USE int procfs_cpu_ns(const struct procfs *p, uint64_t *out);
  * LIMIT: no snapshot. What begins or ends meanwhile may be missing, and a child whose parent has ended is another's. */
 MUST_USE size_t procfs_tree(pid_t pid, size_t most, pid_t **out);
 
-/* kill(2) for this process and no other, also when its number is another's by now. Where the kernel has no pidfd nothing is sent. */
+/* kill(2) for this process and no other, also when its number is another's by now. Where the kernel has no pidfd
+ * nothing is sent. */
 void procfs_signal(const struct procfs *p, int number);
 
 /* How it ended. True: *status is as waitpid(2) gives it (WIFEXITED ...). Of a zombie whoever may trace it learns

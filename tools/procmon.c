@@ -9,13 +9,13 @@
  *            was ready to run, and others had the processors.
  * Labs:      80-procmon (what a sampler cannot see), 81-watch-a-server, 82-keep-alive.
  *
- * Everything comes from /proc and sock_diag, without any right that the user does not have. What costs more is read only
- * while somebody looks at it, and the page says what procmon itself costs.
+ * Everything comes from /proc and sock_diag, without any right that the user does not have. What costs more is read
+ * only while somebody looks at it, and the page says what procmon itself costs.
  *
- * The chapters, in reading order: procmon/columns.c what is charted; history.c two rings of it; tree.c the process and its
- * descendants; sample.c one look; threads.c, files.c, maps.c, sockets.c what costs more; watched.c from the first look to the
- * last; charts.c; html_*.c the pages; records.c, metrics.c, csv.c for programs; routes.c HTTP; text.c, frame.c, tui.c the
- * terminal; print.c what goes to standard output; run.c the whole. */
+ * The chapters, in reading order: procmon/columns.c what is charted; history.c two rings of it; tree.c the process and
+ * its descendants; sample.c one look; threads.c, files.c, maps.c, sockets.c what costs more; watched.c from the first
+ * look to the last; charts.c; html_*.c the pages; records.c, metrics.c, csv.c for programs; routes.c HTTP; text.c,
+ * frame.c, tui.c the terminal; print.c what goes to standard output; run.c the whole. */
 #include "procmon/procmon.h"
 
 #include "args.h"

@@ -272,7 +272,8 @@ static void test_answer(struct reactor *r)
 	end_server();
 }
 
-/* Without content there is no length either (RFC 9110 8.6), and the next answer on the connection follows right behind. */
+/* Without content there is no length either (RFC 9110 8.6), and the next answer on the connection follows right
+ * behind. */
 static void test_no_content(struct reactor *r)
 {
 	serve(r, (struct httpd_options){ 0 }, 0);

@@ -1,4 +1,5 @@
-/* procmon_history_test.c - procmon's rings of samples and marks, over a time that the test makes up; and how columns read. */
+/* procmon_history_test.c - procmon's rings of samples and marks, over a time that the test makes up; and how columns
+ * read. */
 #include "../../tools/procmon/history.h"
 #include "check.h"
 #include "clock.h"

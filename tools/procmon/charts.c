@@ -98,7 +98,8 @@ struct line {
 	size_t n;
 };
 
-/* What is read less often than the samples are taken has its points further apart: they are joined, but for a real gap. */
+/* What is read less often than the samples are taken has its points further apart: they are joined, but for a real
+ * gap. */
 static struct line line_of(const struct history *h, const struct scale *s, enum span span, int column, bool is_band)
 {
 	size_t rows = history_rows(h, span);

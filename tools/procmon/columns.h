@@ -1,5 +1,5 @@
-/* columns.h - procmon, first chapter: what is charted, each thing once. One row of the table gives its name in /json, /csv
- * and --json, its place on a chart, and how people read it. Memory only. */
+/* columns.h - procmon, first chapter: what is charted, each thing once. One row of the table gives its name in /json,
+ * /csv and --json, its place on a chart, and how people read it. Memory only. */
 #ifndef PROCMON_COLUMNS_H
 #define PROCMON_COLUMNS_H
 

@@ -1,5 +1,5 @@
-/* csv.c - procmon: a history as a table (RFC 4180), for a spreadsheet or a plot: the time, the columns, the marks. An empty field
- * is what was not read. */
+/* csv.c - procmon: a history as a table (RFC 4180), for a spreadsheet or a plot: the time, the columns, the marks. An
+ * empty field is what was not read. */
 #include "procmon.h"
 
 #include <math.h>

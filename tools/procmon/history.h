@@ -1,9 +1,10 @@
 /* history.h - procmon's memory: two rings of samples for each process, and the marks. Memory only.
  *
- *	the last 10 minutes     each sample (HISTORY_FINE_MAX of them at most: with less than 100 ms between them it is less)
+ *	the last 10 minutes     each sample, HISTORY_FINE_MAX of them at most: so less with less than 100 ms between them
  *	the last 2 hours        mean, least and greatest of each 12 s
  *
- * A value that was not read is NaN and stays a gap. Times are CLOCK_REALTIME ns as they were at the sample; they ascend. */
+ * A value that was not read is NaN and stays a gap. Times are CLOCK_REALTIME ns as they were at the sample; they
+ * ascend. */
 #ifndef PROCMON_HISTORY_H
 #define PROCMON_HISTORY_H
 

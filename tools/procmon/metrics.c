@@ -1,5 +1,5 @@
-/* metrics.c - procmon: all processes for Prometheus and what else reads its text format. The pid and the label tell them
- * apart; there are no series for threads or connections, which would live in a data base for ever. */
+/* metrics.c - procmon: all processes for Prometheus and what else reads its text format. The pid and the label tell
+ * them apart; there are no series for threads or connections, which would live in a data base for ever. */
 #include "procmon.h"
 
 #include "clock.h"

@@ -5,8 +5,8 @@
  *	  |                                                  +--> csv, stream, json, metrics, --tui
  *	  +------> details.h, sockets.h: when somebody looks ---> pages, json
  *
- * One thread, one loop. A `watched` is one process that the user named (with --children: it and its descendants, as one).
- * Everybody reads it; only watched.c writes. */
+ * One thread, one loop. A `watched` is one process that the user named (with --children: it and its descendants, as
+ * one). Everybody reads it; only watched.c writes. */
 #ifndef PROCMON_H
 #define PROCMON_H
 
@@ -71,7 +71,7 @@ struct watched {
 	struct watched *next;
 	struct procmon *procmon;
 	pid_t pid;
-	const char *given_label;   /* what the user calls it; NULL: it follows the name */
+	const char *given_label; /* what the user calls it; NULL: it follows the name */
 	char label[PROCMON_LABEL];
 
 	/* Who it is; read at the beginning, and again when the name changes (exec). UTF-8 is not promised. */
@@ -195,8 +195,8 @@ void procmon_stop(struct procmon *m);
 
 /* --- watching (watched.c) ----------------------------------------------------------------------------------------- */
 
-/* Adds a process, in the order of the calls. label: borrowed; NULL: its name. began_ns: 0, or it is our child, which we began to start at
- * that time (CLOCK_MONOTONIC), and watched.c waits for it. 0, or -1 with *e. */
+/* Adds a process, in the order of the calls. label: borrowed; NULL: its name. began_ns: 0, or it is our child, which we
+ * began to start at that time (CLOCK_MONOTONIC), and watched.c waits for it. 0, or -1 with *e. */
 MUST_USE int watched_open(struct procmon *m, pid_t pid, const char *label, uint64_t began_ns, struct net_error *e);
 void watched_close_all(struct procmon *m);
 
@@ -236,8 +236,8 @@ const char *chart_name(enum chart_id id);  /* as in /cpu.svg */
 const char *chart_title(enum chart_id id); /* "Processor time" */
 unsigned chart_sources(enum chart_id id);  /* what has to be looked at for it */
 
-/* With the marks. is_inline: for a page, else a document. of_all: a line for each watched process (its first column) instead of all
- * columns of w. */
+/* With the marks. is_inline: for a page, else a document. of_all: a line for each watched process (its first column)
+ * instead of all columns of w. */
 void chart_write(FILE *out, const struct watched *w, enum chart_id id, enum span span, bool is_inline, bool of_all);
 
 /* --- records (record chapter) ------------------------------------------------------------------------------------- */
@@ -252,7 +252,7 @@ void procmon_metrics(FILE *out, const struct procmon *m); /* Prometheus text for
 void watched_csv(FILE *out, const struct watched *w,
 		 enum span span); /* a head line, a row each, marks in the last column */
 
-/* --- standard output and standard error (print.c) ------------------------------------------------------------------ */
+/* --- standard output and standard error (print.c) ----------------------------------------------------------------- */
 
 void print_start(const struct procmon *m);
 void print_sample(const struct watched *w); /* --json, -v */

@@ -1,4 +1,5 @@
-/* records.c - procmon: what is known of a process, as JSON. Absent is what may not be read; null is what was not read this time. */
+/* records.c - procmon: what is known of a process, as JSON. Absent is what may not be read; null is what was not read
+ * this time. */
 #include "procmon.h"
 
 #include "json.h"

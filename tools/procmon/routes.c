@@ -3,14 +3,14 @@
  *	/ /threads /files /sockets /maps /limits /cmdline /environ     pages (html_*.c)
  *	/cpu.svg ...                                                   a chart each
  *	/json /metrics /csv                                            for programs
- *	/stream                                                        after each sample: the record of /json, or what changes on a page
+ *	/stream                                                        after each sample: /json, or what changes on a page
  *	POST /mark                                                     a mark on all charts
  *
  *	?pid=N          of several processes this one, else the first
  *	?span=10m|2h    of charts, pages and /csv
  *
- * Whoever looks is noted (watched_look), so that what is expensive is read while he does. A stream whose reader is slow misses
- * some events. */
+ * Whoever looks is noted (watched_look), so that what is expensive is read while he does. A stream whose reader is slow
+ * misses some events. */
 #include "routes.h"
 
 #include "clock.h"
@@ -57,7 +57,8 @@ static struct procmon *procmon_of(const struct http_exchange *x)
 
 /* --- what was asked for ------------------------------------------------------------------------------------------- */
 
-/* The value of one of these words; -1: it is none of them, and the client has been told. Without the parameter: the first. */
+/* The value of one of these words; -1: it is none of them, and the client has been told. Without the parameter: the
+ * first. */
 static int choose(struct http_exchange *x, const char *name, const char *const words[], const char *complaint)
 {
 	char value[32];

@@ -30,7 +30,8 @@ enum { END_S = 2 };
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
-/* It gets signals as a shell would start it. Where our standard output is for records or the screen its own goes elsewhere. */
+/* It gets signals as a shell would start it. Where our standard output is for records or the screen its own goes
+ * elsewhere. */
 static int spawn(const struct procmon_options *o, pid_t *pid)
 {
 	posix_spawnattr_t attributes;

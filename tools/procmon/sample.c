@@ -1,10 +1,10 @@
 /* sample.c - procmon: one look at a process: what it has counted becomes rates, and what is due of the rest is read.
  *
- * PACE  threads, files, sockets, PSS and the memory map cost as much as the process is large. So each is read at most so often that
- *   it takes a certain share of the time: while somebody looks a fiftieth. Otherwise a thousandth and not more than once in
- *   IDLE_S, so that there is something to show when the process has ended; threads, from which the context switches
- *   come, without that bound; PSS and the map not at all: to read them holds up the process itself, which waits for its map's
- *   lock meanwhile. */
+ * PACE  threads, files, sockets, PSS and the memory map cost as much as the process is large. So each is read at most
+ *   so often that it takes a certain share of the time: while somebody looks a fiftieth. Otherwise a thousandth and
+ *   not more than once in IDLE_S, so that there is something to show when the process has ended; threads, from which
+ *   the context switches come, without that bound. PSS and the map not at all (but for --children and --report): to
+ *   read them holds up the process itself, which waits for its map's lock meanwhile. */
 #include "tree.h"
 
 #include "clock.h"
@@ -88,8 +88,8 @@ static void add_memory(struct procfs_memory *to, const struct procfs_memory *fro
 	to->swap_pss += from->swap_pss;
 }
 
-/* A zombie has no memory and no descriptors; a process of which only the first thread has ended has, but they cannot be seen by way of
- * that one. */
+/* A zombie has no memory and no descriptors; a process of which only the first thread has ended has, but they cannot be
+ * seen by way of that one. */
 static bool is_zombie(const struct member *b)
 {
 	return b->stat.state == 'Z' && b->stat.threads <= 1;
@@ -138,7 +138,8 @@ static void (*const readers[SOURCES])(struct watched *w) = {
 	[SOURCE_PSS] = read_pss,         [SOURCE_MAPS] = read_maps,
 };
 
-/* What was read of a process that ended meanwhile is of a corpse, without files and memory: what was known before stands again. */
+/* What was read of a process that ended meanwhile is of a corpse, without files and memory: what was known before
+ * stands again. */
 static void undo(struct watched *w, enum source source)
 {
 	if (source == SOURCE_THREADS) {
@@ -159,7 +160,8 @@ static bool is_looked_at(const struct watched *w, enum source source, uint64_t n
 {
 	const struct source_state *s = &w->source[source];
 	const struct procmon_options *o = w->procmon->o;
-	/* Sums over a tree are what --children is for, and of RSS they would be wrong. Who asks for a report will look. */
+	/* Sums over a tree are what --children is for, and of RSS they would be wrong. Who asks for a report will
+	 * look. */
 	bool always = (source == SOURCE_PSS && (o->with_children || o->report != NULL)) ||
 		      (source == SOURCE_SOCKETS && o->report != NULL);
 	return always || (s->looked_ns != 0 && now_ns - s->looked_ns < (uint64_t)LOOK_S * NS_PER_S);
@@ -177,7 +179,8 @@ static bool is_due(const struct watched *w, enum source source, uint64_t now_ns)
 		return true;
 	uint64_t pause_ns = s->cost_ns * (is_looked ? SHARE_LOOKED : SHARE_IDLE);
 	/* A look between two samples has read it: a rate over the moment since would be a spike that nobody had. */
-	uint64_t least_ns = is_looked || source == SOURCE_THREADS ? w->procmon->o->interval_ns / 2 : (uint64_t)IDLE_S * NS_PER_S;
+	uint64_t least_ns = is_looked || source == SOURCE_THREADS ? w->procmon->o->interval_ns / 2
+								  : (uint64_t)IDLE_S * NS_PER_S;
 	return now_ns - s->read_ns >= (pause_ns > least_ns ? pause_ns : least_ns);
 }
 
@@ -216,7 +219,8 @@ static double grown(struct watched *w, const uint64_t sum[static COUNTERS], enum
 	return (double)grown;
 }
 
-/* user and system: the processor time is exact, its shares come in ticks. Without a tick in between: as from the beginning. */
+/* user and system: the processor time is exact, its shares come in ticks. Without a tick in between: as from the
+ * beginning. */
 static void split_cpu(struct watched *w, double user, double sys)
 {
 	if (user + sys < 1) {
@@ -228,8 +232,8 @@ static void split_cpu(struct watched *w, double user, double sys)
 	w->value[COLUMN_SYSTEM] = w->value[COLUMN_CPU] - w->value[COLUMN_USER];
 }
 
-/* What was there at the first sample was counted before anybody looked: there are no rates, but for a process that we have
- * started. And none over an interval that is not longer than least_ns. */
+/* What was there at the first sample was counted before anybody looked: there are no rates, but for a process that we
+ * have started. And none over an interval that is not longer than least_ns. */
 static void fill_rates(struct watched *w, const uint64_t sum[static COUNTERS], uint64_t least_ns)
 {
 	double by[COUNTERS], s = (double)(w->at_ns - w->before_ns) / NS_PER_S;
@@ -271,7 +275,8 @@ static void fill_memory(struct watched *w)
 		return;
 	for (size_t i = 0; i < w->n_members; i++)
 		resident += (double)w->member[i].resident_bytes;
-	/* Of one process the status file is exact; stat's figure may be behind by some pages (proc_pid_stat(5), rss). */
+	/* Of one process the status file is exact; stat's figure may be behind by some pages (proc_pid_stat(5),
+	 * rss). */
 	w->value[COLUMN_RESIDENT] = w->n_members == 1 ? (double)w->status.resident_bytes : resident;
 	if (w->n_members == 1)
 		w->value[COLUMN_SWAP] = (double)w->status.swap_bytes;

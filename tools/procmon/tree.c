@@ -1,9 +1,9 @@
 /* tree.c - procmon: the process, with --children those that descend from it, and what each of them has counted.
  *
- * SUMS  a child's counters move to its parent when that one waits for it (the child_ members of procfs_stat; /proc/PID/io does
- *   so by itself). So the sum over all that live, of what each has counted itself and of those that it has waited for, goes on
- *   when a child ends, and has the children that lived and died between two samples. LIMIT: what nobody waits for (SIGCHLD
- *   ignored, an orphan) takes its counts with it, and the sum falls. */
+ * SUMS  a child's counters move to its parent when that one waits for it (the child_ members of procfs_stat;
+ *   /proc/PID/io does so by itself). So the sum over all that live, of what each has counted itself and of those that
+ *   it has waited for, goes on when a child ends, and has the children that lived and died between two samples. LIMIT:
+ *   what nobody waits for (SIGCHLD ignored, an orphan) takes its counts with it, and the sum falls. */
 #include "tree.h"
 
 #include "clock.h"
@@ -128,8 +128,8 @@ static void drop(struct watched *w, size_t i)
 
 /* --- interface ---------------------------------------------------------------------------------------------------- */
 
-/* False: somebody ended in the middle of it. Then the pass has missed what he counted: he was not there any more, and his parent had
- * been read before. */
+/* False: somebody ended in the middle of it. Then the pass has missed what he counted: he was not there any more, and
+ * his parent had been read before. */
 static bool read_descendants(struct watched *w)
 {
 	bool is_whole = true;

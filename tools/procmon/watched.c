@@ -2,8 +2,8 @@
  *
  *	watched_open     who is it; its pidfd is watched
  *	each interval    a sample (sample.c), which goes into its history
- *	the pidfd        it has ended: a last sample while it is a zombie, then how it ended. Nothing of it is read any more, and
- *	                 all that is known of it stays */
+ *	the pidfd        it has ended: a last sample while it is a zombie, then how it ended. Nothing of it is read any
+ *	                 more, and all that is known of it stays */
 #include "tree.h"
 
 #include "clock.h"
@@ -97,9 +97,13 @@ static void remember(struct watched *w)
 static bool take(struct watched *w)
 {
 	switch (sample_is_late(w) ? LOOK_TOO_LATE : sample_take(w, false)) {
-	case LOOK_TOO_LATE: return false;
-	case LOOK_MISSED: w->procmon->missed++; return true;
-	case LOOK_DONE: break;
+	case LOOK_TOO_LATE:
+		return false;
+	case LOOK_MISSED:
+		w->procmon->missed++;
+		return true;
+	case LOOK_DONE:
+		break;
 	}
 	if (is_identity_old(w))
 		read_identity(w);
@@ -137,8 +141,8 @@ static void learn_status(struct watched *w)
 	}
 }
 
-/* A process that its parent has not waited for yet tells us nothing (but see procfs_exit_status), so we ask again for a while.
- * Afterwards each tick does. */
+/* A process that its parent has not waited for yet tells us nothing (but see procfs_exit_status), so we ask again for a
+ * while. Afterwards each tick does. */
 static void ask_status(struct watched *w);
 
 static void on_status_timer(struct timer *t)
@@ -190,7 +194,8 @@ static void start_tick(struct procmon *m)
 	reactor_timer_start(m->reactor, &m->tick, m->due_ns, on_tick);
 }
 
-/* The deadlines are a grid, so that late ones do not add up; one that was missed altogether is counted, not made up for. */
+/* The deadlines are a grid, so that late ones do not add up; one that was missed altogether is counted, not made up
+ * for. */
 static void advance(struct procmon *m)
 {
 	uint64_t now_ns = clk_mono_ns(), late_ns = now_ns > m->due_ns ? now_ns - m->due_ns : 0;
@@ -252,7 +257,8 @@ static int watch_exit(struct watched *w)
 				    on_exit_event);
 }
 
-/* Of a child that we have just started the first sample is the first interval; of another process it is what there is now. */
+/* Of a child that we have just started the first sample is the first interval; of another process it is what there is
+ * now. */
 static int first_look(struct watched *w, uint64_t began_ns, struct net_error *e)
 {
 	const struct procfs_system *s = &w->procmon->system;
@@ -277,7 +283,9 @@ static int first_look(struct watched *w, uint64_t began_ns, struct net_error *e)
 int watched_open(struct procmon *m, pid_t pid, const char *label, uint64_t began_ns, struct net_error *e)
 {
 	struct watched *w = xcalloc(1, sizeof(*w)), **link = &m->first;
-	*w = (struct watched){ .procmon = m, .pid = pid, .given_label = label, .is_child = began_ns != 0, .n_members = 1 };
+	*w = (struct watched){
+		.procmon = m, .pid = pid, .given_label = label, .is_child = began_ns != 0, .n_members = 1
+	};
 	w->member = xcalloc(1, sizeof(*w->member));
 	w->member[0].proc = (struct procfs){ .dir_fd = -1, .pid_fd = -1 };
 	snprintf(w->object, sizeof(w->object), "%d", (int)pid);
