@@ -152,7 +152,8 @@ void screen_size(const struct screen *s, unsigned *columns, unsigned *lines)
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
 
-/* The length of the attribute at `text`, "\033[1m" or "\033[31m": nothing but a colour can come of it. 0: it is none. */
+/* The length of the attribute at `text`, "\033[1m" or "\033[31m": nothing but a colour can come of it. 0: it is
+ * none. */
 static size_t attribute_len(const char *text)
 {
 	if (strncmp(text, "\033[", 2) != 0)
@@ -177,7 +178,8 @@ static size_t put_character(FILE *out, const char *text)
 	return n > 0 ? n : 1;
 }
 
-/* A line, which ends at a newline or at `end`; where the next one begins. columns: 0 when it may be as wide as it likes. */
+/* A line, which ends at a newline or at `end`; where the next one begins. columns: 0 when it may be as wide as it
+ * likes. */
 static const char *put_line(FILE *out, const char *text, const char *end, unsigned columns, bool is_terminal)
 {
 	bool has_attribute = false;
@@ -198,8 +200,8 @@ static const char *put_line(FILE *out, const char *text, const char *end, unsign
 	return text < end ? text + 1 : end;
 }
 
-/* WHY the whole frame is put together first: one write, no flicker. The last line of the screen stays free: a newline there
- * would scroll. `text` ends with a NUL. */
+/* WHY the whole frame is put together first: one write, no flicker. The last line of the screen stays free: a newline
+ * there would scroll. `text` ends with a NUL. */
 static void draw(const struct screen *s, const char *text, size_t len)
 {
 	char *frame = NULL;

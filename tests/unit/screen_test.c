@@ -1,5 +1,6 @@
-/* screen_test.c - what a terminal is sent, byte for byte, by a process of which it is the terminal: lines cut at columns, nothing
- * that could steer it, what stood there before is back at the end; and that a terminal which is stopped stops nobody. */
+/* screen_test.c - what a terminal is sent, byte for byte, by a process of which it is the terminal: lines cut at
+ * columns, nothing that could steer it, what stood there before is back at the end; and that a terminal which is
+ * stopped stops nobody. */
 #include "check.h"
 #include "child.h"
 #include "screen.h"

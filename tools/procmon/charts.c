@@ -63,10 +63,10 @@ struct scale {
 	double from, to;
 };
 
-/* The span, or what there is of it: at the beginning a chart grows, from a tenth of its span on. */
+/* The span, or what there is of it: at the beginning a chart grows. */
 static int64_t width_ns(const struct history *h, int64_t end_real_ns, enum span span)
 {
-	int64_t most_ns = history_span_ns(span), least_ns = most_ns / 10;
+	int64_t most_ns = history_span_ns(span), least_ns = (int64_t)(span == SPAN_2_HOURS ? 600 : 10) * NS_PER_S;
 	int64_t have_ns = history_rows(h, span) > 0 ? end_real_ns - history_row(h, span, 0).at_real_ns : 0;
 	return have_ns < least_ns ? least_ns : have_ns > most_ns ? most_ns : have_ns;
 }
