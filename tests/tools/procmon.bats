@@ -234,8 +234,7 @@ tells() {
 	local intervals samples
 	intervals=$(grep -c '"record":"interval"' <<<"$output") samples=$(ours samples)
 	[ "$intervals" -ge 2 ]
-	# The last one, when it ended, may have come too soon after the one before to tell rates.
-	[ "$samples" -eq "$intervals" ] || [ "$samples" -eq "$((intervals + 1))" ]
+	same "samples for intervals" "$samples" "$intervals"
 	[ "$(ours cpu_ns)" -gt 0 ]
 }
 
