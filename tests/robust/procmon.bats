@@ -499,7 +499,8 @@ has_turned() {
 	one_line_with 'standard output'
 	run -1 --separate-stderr bash -c '"$1" --once -i 10ms --json "$2" >&-' - "$procmon" "$TARGET"
 	one_line_with 'standard output'
-	run -0 --separate-stderr timeout 10 bash -c '"$1" -p 0 -i 10ms --json "$2" | head -n 2; exit $((PIPESTATUS[0] != 1))' - "$procmon" "$TARGET"
+	run -0 --separate-stderr timeout 10 bash -c '"$1" -p 0 -i 10ms --json "$2" | head -n 2; exit $((PIPESTATUS[0] != 1))' \
+		- "$procmon" "$TARGET"
 	one_line_with_listening 'standard output'
 }
 
@@ -550,7 +551,8 @@ raw_is() {
 	raw_is "GET /$long HTTP/1.1\r\nHost: localhost\r\n\r\n" 414
 	raw_is "GET / HTTP/1.1\r\nHost: localhost\r\nX: $long$long\r\n\r\n" 431
 	raw_is 'POST /mark?label=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n' 413
-	run -0 raw 'GET /json HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\nGET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+	local host='HTTP/1.1\r\nHost: localhost\r\n'
+	run -0 raw "GET /json $host\r\nGET /nowhere $host\r\nGET /metrics ${host}Connection: close\r\n\r\n"
 	same "pipelined" "$(grep -ac '^HTTP/1.1 200' <<<"$output") $(grep -ac '^HTTP/1.1 404' <<<"$output")" '2 1'
 	answers 200 /
 	get / -D head -o page

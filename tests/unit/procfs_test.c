@@ -596,6 +596,24 @@ static void test_headless(void)
 	procfs_close(&p);
 }
 
+static void test_signal(void)
+{
+	struct child c = start(nothing);
+	struct procfs p = opened(c.pid);
+	int pid_fd = p.pid_fd, status;
+	p.pid_fd = -1;
+	procfs_signal(&p, SIGKILL); /* nothing */
+	p.pid_fd = pid_fd;
+	procfs_signal(&p, SIGUSR1);
+	if (pid_fd < 0)
+		let_go(&c);
+	waitpid(c.pid, &status, 0);
+	CHECK_INT(status, pid_fd >= 0 ? SIGUSR1 : 3 << 8);
+	procfs_signal(&p, SIGKILL); /* gone: nothing */
+	reap(&c);
+	procfs_close(&p);
+}
+
 /* --- older kernels ------------------------------------------------------------------------------------------------ */
 
 static void watch_without_pidfd(void)
@@ -886,9 +904,10 @@ static void reuse_number(void)
 	CHECK(procfs_exit_status(&old, &status) == knows_ends);
 	CHECK_INT(status, knows_ends ? 3 << 8 : 0);
 	CHECK(!procfs_exit_status(&new, &status));
+	procfs_signal(&old, SIGKILL); /* the new one lives on, and ends with its 3 */
 	CHECK(stat_of(&new).start_ticks == new.start_ticks &&new.start_ticks >= old.start_ticks);
 	CHECK_INT(procfs_cpu_ns(&new, &ns), 0);
-	reap(&second);
+	CHECK_INT(reap(&second), 3 << 8);
 	procfs_close(&old);
 	procfs_close(&new);
 }
@@ -987,6 +1006,7 @@ int main(void)
 	test_ends();
 	test_gone();
 	test_headless();
+	test_signal();
 	CHECK_INT(in_child(watch_without_pidfd), 0);
 	CHECK_INT(in_child(watch_without_info), 0);
 	CHECK_INT(in_child(run_out_of_descriptors), 0);

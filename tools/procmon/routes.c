@@ -375,7 +375,9 @@ static void on_mark(struct http_exchange *x)
 	if (is_form)
 		found = http_query(form, "label", label, sizeof(label));
 	if (found <= 0 || label[0] == '\0') {
-		http_fail(x, 400, "a mark needs a label: /mark?label=TEXT");
+		http_fail(x, 400,
+			  found < 0 ? "the label is too long, or not encoded as %41 and +"
+				    : "a mark needs a label: /mark?label=TEXT");
 		return;
 	}
 	procmon_mark(procmon_of(x), label);
