@@ -22,10 +22,10 @@ static void put_escaped(FILE *out, const char *text, bool is_quoted)
 {
 	for (size_t n; *text != '\0'; text += n > 0 ? n : 1) {
 		n = utf8_len(text);
-		if (n == 0)
-			fputs(UTF8_REPLACEMENT, out);
-		else if (*text == '\n')
+		if (*text == '\n')
 			fputs("\\n", out);
+		else if (n == 0 || (unsigned char)*text < ' ' || *text == 0x7f)
+			fputs(UTF8_REPLACEMENT, out);
 		else if (*text == '\\' || (*text == '"' && is_quoted))
 			fprintf(out, "\\%c", *text);
 		else

@@ -46,10 +46,12 @@ static void test_escapes(void)
 	metrics_head(&m, "x", METRICS_GAUGE, "a\\b \"c\"\nd");
 	metrics_u64(&m, 1, "name", "a\\b \"c\"\nd \xc3\xa9\xff{}=,<", NULL);
 	metrics_u64(&m, 2, "name", "", NULL);
+	metrics_u64(&m, 3, "name", "\x1b[2J\r\x7f", NULL);
 	check("# HELP tool_x a\\\\b \"c\"\\nd\n"
 	      "# TYPE tool_x gauge\n"
 	      "tool_x{name=\"a\\\\b \\\"c\\\"\\nd \xc3\xa9\xef\xbf\xbd{}=,<\"} 1\n"
-	      "tool_x{name=\"\"} 2\n");
+	      "tool_x{name=\"\"} 2\n"
+	      "tool_x{name=\"\xef\xbf\xbd[2J\xef\xbf\xbd\xef\xbf\xbd\"} 3\n");
 }
 
 static void test_doubles(void)
