@@ -13,8 +13,8 @@
  *	tcprelay_bytes_total{way="down"} 12
  *
  * The values of a metric follow its head, so that they stand together as the format demands. Names are the program's
- * own: letters, digits and _ (asserted). Values of labels are anybody's: they are escaped, and a byte that is no
- * UTF-8 becomes U+FFFD. LIMIT: no histograms, no time stamps.
+ * own: letters, digits and _ (asserted). Values of labels are anybody's: they are escaped, and a control character,
+ * which a terminal might obey, or a byte that is no UTF-8 becomes U+FFFD. LIMIT: no histograms, no time stamps.
  *
  * Units are base units and in the name: _seconds, _bytes; what only grows ends with _total. */
 #ifndef TCPLAB_METRICS_H
