@@ -346,6 +346,15 @@ void html_small(FILE *out, const char *fmt, ...)
 	PUT_BETWEEN(out, "<small>", fmt, "</small>");
 }
 
+void html_cell_two(struct html_table *t, const char *text, const char *small_text)
+{
+	FILE *out = html_cell_begin(t);
+	html_text(out, "%s", text);
+	if (small_text[0] != '\0')
+		html_small(out, "%s", small_text);
+	html_cell_end(t);
+}
+
 void html_table_end(struct html_table *t, const char *none_text)
 {
 	if (t->has_rows) {

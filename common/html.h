@@ -122,6 +122,7 @@ void html_cell(struct html_table *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 FILE *html_cell_begin(struct html_table *t); /* whatever comes until html_cell_end */
 void html_cell_end(struct html_table *t);
 void html_small(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3); /* in a cell: a line below, dimmer */
+void html_cell_two(struct html_table *t, const char *text, const char *small_text); /* both; small_text may be "" */
 
 /* Without a row: `none` stands there instead ("Nobody is connected."); or NULL. */
 void html_table_end(struct html_table *t, const char *none_text);

@@ -66,6 +66,24 @@ is_listening_or_dead() {
 	is_listening || has_ended "$SERVER_PID"
 }
 
+# hold [FORMAT]: a connection that this shell keeps, sends that, and does not read: the next of ${HELD[@]}. let_all_go closes
+# them; with what they did not read, that is a reset.
+hold() {
+	local fd
+	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
+	# shellcheck disable=SC2059 # the format is the message
+	printf "${1:-}" >&"$fd"
+	HELD+=("$fd")
+}
+
+let_all_go() {
+	local fd
+	for fd in "${HELD[@]}"; do
+		exec {fd}>&-
+	done
+	HELD=()
+}
+
 # untraced CMD...: for helpers that loop. WHY: before each command of a test bats notes where it stands, which takes as long as
 # twenty commands do. Of a CMD that fails it then says where it was called, and not where in it.
 untraced() {

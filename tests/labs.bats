@@ -332,7 +332,7 @@ check_as_nobody() {
 			grep -oE '\<[a-z_]+\(\)' | sort -u >pointed_at
 		[ -s pointed_at ]
 		while read -r function; do
-			grep -qE "^[a-z].*\<${function%()}\(" "$TCPLAB_ROOT"/{common,tools,tools/*}/*.c ||
+			grep -qE "^[a-z].*\<${function%()}\(" "$TCPLAB_ROOT"/{common,tools,tools/*}/*.[ch] ||
 				{ echo "$name points at $function" && return 1; }
 		done <pointed_at
 	done

@@ -8,6 +8,7 @@
 # shellcheck disable=SC2153 # PORT, SERVER_PID and SERVER_LOG are set by start_server
 
 load ../helpers
+load ../fixtures/procmon
 load ../browser
 
 setup_file() {
@@ -22,17 +23,6 @@ setup() {
 	need_browser
 	open_page
 	PAGES=(/ /threads /files /sockets /maps /limits /cmdline)
-}
-
-teardown() {
-	[ -z "${STOPPED:-}" ] || kill -CONT "$STOPPED"
-	stop_servers
-}
-
-# load_with ARGS...: something to watch; $LOAD is its pid.
-load_with() {
-	start_worker "$TCPLAB_BIN/dummyload" "$@"
-	LOAD=$WORKER
 }
 
 # monitor ARGS...: procmon, five times a second; its pages are at $URL.
@@ -70,6 +60,7 @@ monitor() {
 	need curl
 	load_with fixed 90
 	kill -STOP "$LOAD"
+	# shellcheck disable=SC2034 # the fixture reads it
 	STOPPED=$LOAD
 	monitor "$LOAD"
 	in_page "$URL" <<-'END'

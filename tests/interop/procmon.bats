@@ -6,21 +6,11 @@
 # shellcheck disable=SC2153 # PORT is set by start_server
 
 load ../helpers
+load ../fixtures/procmon
 
 setup() {
 	need python3
 	PEERS=$TCPLAB_ROOT/tests/fixtures/procmon_peers.py
-}
-
-teardown() {
-	[ -z "${STOPPED:-}" ] || kill -CONT "$STOPPED"
-	stop_servers
-}
-
-# load_with ARGS...: something to watch; $LOAD is its pid.
-load_with() {
-	start_worker "$TCPLAB_BIN/dummyload" "$@"
-	LOAD=$WORKER
 }
 
 monitor() {
@@ -40,6 +30,7 @@ compare() {
 	load_with fixed 30 2 --memory 8M --files 7 --idle-threads 3 --sockets 2 --io 8mbit -i 0.1
 	wait_until grep -q . "$WORKER_OUT"
 	kill -STOP "$LOAD"
+	# shellcheck disable=SC2034 # the fixture reads it
 	STOPPED=$LOAD
 	local idle=$SERVER_PID
 	monitor -i 100ms "$idle,$LOAD"

@@ -82,21 +82,6 @@ goes_on() {
 	wait_until hub_says blocks -ge $(($(field blocks interval <"$HUB_OUT") + 50))
 }
 
-# hold: a connection that this shell keeps, and does not read. let_all_go closes them; with what they did not read, that is a reset.
-hold() {
-	local fd
-	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-	HELD+=("$fd")
-}
-
-let_all_go() {
-	local fd
-	for fd in "${HELD[@]}"; do
-		exec {fd}>&-
-	done
-	HELD=()
-}
-
 ends_so() {
 	[ "$(grep -c "\"record\":\"client\".*\"end\":\"$1\"" "$HUB_OUT")" -ge "${2:-1}" ]
 }

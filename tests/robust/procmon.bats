@@ -59,21 +59,6 @@ knows_ends() {
 	[ "$major" -gt 6 ] || { [ "$major" -eq 6 ] && [ "${minor%%[!0-9]*}" -ge 15 ]; }
 }
 
-# hold: a connection that says nothing, until let_all_go.
-hold() {
-	local fd
-	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-	HELD+=("$fd")
-}
-
-let_all_go() {
-	local fd
-	for fd in "${HELD[@]}"; do
-		exec {fd}>&-
-	done
-	HELD=()
-}
-
 descriptors() {
 	find "/proc/$MONITOR/fd" -type l | wc -l
 }

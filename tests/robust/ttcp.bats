@@ -64,26 +64,10 @@ visit() {
 	(printf "$1" >"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || true
 }
 
-# hold FORMAT: one that sends it and stays. let_go N: closes the N-th of them (from 0).
-hold() {
-	local fd
-	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-	# shellcheck disable=SC2059 # the format is the message
-	printf "$1" >&"$fd"
-	HELD+=("$fd")
-}
-
+# let_go N: closes the N-th that is held (from 0).
 let_go() {
 	local fd=${HELD[$1]}
 	exec {fd}>&-
-}
-
-let_all_go() {
-	local i
-	for i in "${!HELD[@]}"; do
-		let_go "$i"
-	done
-	HELD=()
 }
 
 # A hello of 84 bytes that is valid: as sender, ack mode, blocks of 64 bytes, depth 1, three of them, one connection.

@@ -15,15 +15,6 @@ static unsigned long long llu(uint64_t n)
 	return n;
 }
 
-static void put_two(struct html_table *t, const char *first, const char *second)
-{
-	FILE *out = html_cell_begin(t);
-	html_text(out, "%s", first);
-	if (second[0] != '\0')
-		html_small(out, "%s", second);
-	html_cell_end(t);
-}
-
 static const char *duration(char out[static UNITS_TEXT], uint64_t ns)
 {
 	return ns > 0 ? units_duration(out, ns) : "-";
@@ -38,7 +29,7 @@ static void put_descriptor(struct html_table *t, const struct watched *w, const 
 		snprintf(more, sizeof(more), "of %lld", (long long)row->pid);
 	else if (row->fds > 1)
 		snprintf(more, sizeof(more), "and %u more", (unsigned)row->fds - 1);
-	put_two(t, fd, more);
+	html_cell_two(t, fd, more);
 }
 
 static enum html_mood mood_of(enum sockdiag_state state)
@@ -105,9 +96,9 @@ static void put_backlog(struct html_table *t, const struct sockdiag_socket *s)
 static void put_path(struct html_table *t, const struct sockdiag_socket *s)
 {
 	char rtt[UNITS_TEXT], more[UNITS_TEXT], cwnd[UNITS_TEXT];
-	put_two(t, duration(rtt, s->info.rtt_ns), duration(more, s->info.rtt_var_ns));
+	html_cell_two(t, duration(rtt, s->info.rtt_ns), duration(more, s->info.rtt_var_ns));
 	snprintf(cwnd, sizeof(cwnd), "%llu", llu(s->info.cwnd));
-	put_two(t, cwnd, units_size(more, s->info.mss));
+	html_cell_two(t, cwnd, units_size(more, s->info.mss));
 }
 
 static void put_sent_again(struct html_table *t, const struct socket_row *row)
@@ -116,7 +107,7 @@ static void put_sent_again(struct html_table *t, const struct socket_row *row)
 	snprintf(n, sizeof(n), "%llu", llu(row->tcp.info.retransmits));
 	if (row->retransmits_per_s > 0)
 		column_text(more, COLUMN_RETRANSMITS, row->retransmits_per_s);
-	put_two(t, n, more);
+	html_cell_two(t, n, more);
 }
 
 /* Since the connection began: which share of the time in which it had something to send. */
@@ -181,7 +172,7 @@ static void put_tcp(struct html_table *t, const struct watched *w, const struct 
 	put_descriptor(t, w, row);
 	html_pill(html_cell_begin(t), mood_of(row->tcp.state), "%s", sockdiag_state_name(row->tcp.state));
 	html_cell_end(t);
-	put_two(t, addr_text(&row->tcp.local, local), is_listener ? "" : addr_text(&row->tcp.peer, peer));
+	html_cell_two(t, addr_text(&row->tcp.local, local), is_listener ? "" : addr_text(&row->tcp.peer, peer));
 	if (is_listener)
 		put_backlog(t, &row->tcp);
 	else
@@ -251,7 +242,7 @@ static void put_other(struct html_table *t, const struct watched *w, const struc
 	html_cell_end(t);
 	if (row->kind == SOCKET_UDP) {
 		bool has_peer = row->tcp.peer.len > 0 && addr_port(&row->tcp.peer) != 0;
-		put_two(t, addr_text(&row->tcp.local, local), has_peer ? addr_text(&row->tcp.peer, peer) : "");
+		html_cell_two(t, addr_text(&row->tcp.local, local), has_peer ? addr_text(&row->tcp.peer, peer) : "");
 		html_cell(t, "%s", units_size(text, row->tcp.recv_queue));
 		html_cell(t, "%s", units_size(text, row->tcp.send_queue));
 		html_cell(t, "%llu", llu(row->drops));

@@ -45,21 +45,13 @@ static const struct html_column thread_columns[] = {
 	{ "Sleeps in", NULL, "code" },
 };
 
-static void put_two(struct html_table *t, const char *first, const char *second)
-{
-	FILE *out = html_cell_begin(t);
-	html_text(out, "%s", first);
-	html_small(out, "%s", second);
-	html_cell_end(t);
-}
-
 static void put_thread(struct html_table *t, const struct watched *w, const struct thread_row *row)
 {
 	char text[UNITS_TEXT], more[UNITS_TEXT], pid[UNITS_TEXT];
 	html_row(t);
 	snprintf(text, sizeof(text), "%lld", (long long)row->tid);
 	snprintf(pid, sizeof(pid), "of %lld", (long long)row->pid);
-	put_two(t, text, w->n_members > 1 ? pid : row->tid == row->pid ? "main" : "");
+	html_cell_two(t, text, w->n_members > 1 ? pid : row->tid == row->pid ? "main" : "");
 	html_cell(t, "%s", row->name);
 	page_put_state(html_cell_begin(t), row->state);
 	html_cell_end(t);
@@ -69,8 +61,8 @@ static void put_thread(struct html_table *t, const struct watched *w, const stru
 	html_cell(t, "%s", column_text(text, COLUMN_INVOLUNTARY, row->involuntary_per_s));
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)row->processor);
 	snprintf(more, sizeof(more), "%lld", (long long)row->nice);
-	put_two(t, text, more);
-	put_two(t, units_duration(text, row->ran_ns), units_duration(more, row->waited_ns));
+	html_cell_two(t, text, more);
+	html_cell_two(t, units_duration(text, row->ran_ns), units_duration(more, row->waited_ns));
 	html_cell(t, "%s", row->wchan);
 }
 
@@ -111,7 +103,7 @@ static void put_file(struct html_table *t, const struct watched *w, const struct
 	html_row(t);
 	snprintf(fd, sizeof(fd), "%u", (unsigned)row->fd);
 	snprintf(pid, sizeof(pid), "of %lld", (long long)row->pid);
-	put_two(t, fd, w->n_members > 1 ? pid : "");
+	html_cell_two(t, fd, w->n_members > 1 ? pid : "");
 	html_pill(html_cell_begin(t), row->kind == FILE_SOCKET ? HTML_OK : HTML_PLAIN, "%s", file_kind_name(row->kind));
 	html_cell_end(t);
 	FILE *out = html_cell_begin(t);

@@ -48,16 +48,10 @@ static double mean_cpu(const struct watched *w)
 
 static void put_summary(struct json *j, const struct watched *w)
 {
-	int status = watched_exit_status(w);
 	json_i64(j, "pid", w->pid);
 	json_str(j, "label", w->label);
 	json_u64(j, "samples", w->samples);
-	json_bool(j, "exited", w->has_ended);
-	if (status < 0)
-		json_null(j, "exit_status");
-	else
-		json_i64(j, "exit_status", status);
-	json_str(j, "exit_signal", watched_exit_signal(w));
+	watched_json_end(j, w);
 	json_u64(j, "cpu_ns", w->total[COUNTER_CPU_NS]);
 	json_u64(j, "user_ns", w->user_ns);
 	json_u64(j, "system_ns", w->sys_ns);

@@ -245,6 +245,7 @@ void chart_write(FILE *out, const struct watched *w, enum chart_id id, enum span
 struct json;
 /* Members of an open object: identity, end, value, totals; `with`: SOURCE_ bits of tables to add ("threads": [...]). */
 void watched_json(struct json *j, const struct watched *w, unsigned with);
+void watched_json_end(struct json *j, const struct watched *w); /* of it: whether and how it has ended */
 void procmon_json_marks(struct json *j, const struct procmon *m);
 void procmon_json_self(struct json *j, const struct procmon *m); /* what it costs, and how punctual it is */
 

@@ -184,7 +184,7 @@ static void put_identity(struct json *j, const struct watched *w)
 		json_str(j, "unreadable", w->why);
 }
 
-static void put_end(struct json *j, const struct watched *w)
+void watched_json_end(struct json *j, const struct watched *w)
 {
 	int status = watched_exit_status(w);
 	json_bool(j, "exited", w->has_ended);
@@ -234,7 +234,7 @@ static void put_members(struct json *j, const struct watched *w)
 void watched_json(struct json *j, const struct watched *w, unsigned with)
 {
 	put_identity(j, w);
-	put_end(j, w);
+	watched_json_end(j, w);
 	json_u64(j, "samples", w->samples);
 	json_i64(j, "time_ns", w->at_real_ns);
 	for (size_t i = 0; i < COLUMNS; i++)

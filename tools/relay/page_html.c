@@ -134,22 +134,12 @@ static void put_state(FILE *out, const struct relay_row *row)
 	html_pill(out, mood, "%s", word);
 }
 
-/* `second` below, dimmer, unless it is empty. */
-static void put_two(struct html_table *t, const char *first, const char *second)
-{
-	FILE *out = html_cell_begin(t);
-	html_text(out, "%s", first);
-	if (second[0] != '\0')
-		html_small(out, "%s", second);
-	html_cell_end(t);
-}
-
 /* What the client asked for, and where that led, if these are not the same. */
 static void put_target(struct html_table *t, const struct relay_row *row)
 {
 	char server[ADDR_TEXT];
 	const char *target = row->target[0] != '\0' ? row->target : "-", *place = address(server, &row->server);
-	put_two(t, target, strcmp(target, place) != 0 ? place : "");
+	html_cell_two(t, target, strcmp(target, place) != 0 ? place : "");
 }
 
 /* How full it is, of what may wait at most. */
@@ -176,7 +166,7 @@ static void put_lane(struct html_table *t, const struct relay_line *line, enum p
 {
 	char size[UNITS_TEXT], rate[UNITS_TEXT];
 	bool is_moving = line->rate_Bps[way] > 0;
-	put_two(t, units_size(size, line->row->lane[way].bytes_out),
+	html_cell_two(t, units_size(size, line->row->lane[way].bytes_out),
 		is_moving ? units_rate(rate, line->rate_Bps[way]) : "");
 }
 
@@ -194,8 +184,8 @@ static void put_flow(struct html_table *t, const struct relay_line *line, size_t
 	put_lane(t, line, PUMP_UP);
 	put_lane(t, line, PUMP_DOWN);
 	put_buffered(t, row, high);
-	put_two(t, duration(a, row->rtt_ns[PUMP_A]), duration(b, row->rtt_ns[PUMP_B]));
-	put_two(t, duration(a, row->resolve_ns), duration(b, row->connect_ns));
+	html_cell_two(t, duration(a, row->rtt_ns[PUMP_A]), duration(b, row->rtt_ns[PUMP_B]));
+	html_cell_two(t, duration(a, row->resolve_ns), duration(b, row->connect_ns));
 	html_cell(t, "%s", relay_row_words(words, row));
 }
 
@@ -240,7 +230,7 @@ static void put_ended(struct html_table *t, const struct relay_row *row, uint64_
 	html_cell(t, "%llu", llu(row->id));
 	html_cell(t, "%s", address(client, &row->client));
 	put_target(t, row);
-	put_two(t, relay_time_text(a, row->age_ns),
+	html_cell_two(t, relay_time_text(a, row->age_ns),
 		relay_time_text(b, now_ns > row->ended_ns ? now_ns - row->ended_ns : 0));
 	html_cell(t, "%s", units_size(a, row->lane[PUMP_UP].bytes_out));
 	html_cell(t, "%s", units_size(a, row->lane[PUMP_DOWN].bytes_out));
