@@ -449,7 +449,7 @@ typed() {
 	for words in '' '--json'; do
 		# shellcheck disable=SC2086 # options
 		start_worker bash -c '"$@" | cat' pipe "$ttcp" -t 127.0.0.1 -p "$PORT" --mode stream --time 1 -i 50ms $words
-		wait_until has_line '0.05\|"interval"' "$WORKER_OUT"
+		wait_until has_line '^ *0\.00-0\.\|"interval"' "$WORKER_OUT"
 		run ! has_line '^limited by\|"total"' "$WORKER_OUT"
 		wait_server "$WORKER"
 		has_line '^limited by\|"total"' "$WORKER_OUT"
