@@ -9,6 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Under a sanitizer everything takes ten times as long: there a test tries a tenth of what it tries otherwise. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
+
 static unsigned long check_n, check_bad;
 
 static inline int check_report(int ok, const char *file, int line, const char *what)

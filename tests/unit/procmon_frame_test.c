@@ -112,10 +112,11 @@ static bool is_proper(const char *at, const struct frame_view *v)
 
 static bool are_proper(enum story story, struct frame_view *v)
 {
+	enum { MORE_LINES = IS_SANITIZED ? 36 : 12 };
 	bool ok = true;
 	for (v->page = 0; v->page < FRAME_PAGES; v->page++) {
 		for (v->columns = 1; v->columns <= 200; v->columns += v->columns < 40 ? 13 : 7) {
-			for (v->lines = 1; v->lines <= 61; v->lines += 12) {
+			for (v->lines = 1; v->lines <= 61; v->lines += MORE_LINES) {
 				v->scroll = v->lines * 3;
 				v->span = (v->columns + v->lines) % FRAME_SPANS;
 				v->utf8 = v->lines % 2;
