@@ -25,20 +25,18 @@
  * front of each call, so that a deadline or a signal ends it.
  *
  * LIMIT: server and relay serve one client after another. */
-#include "addr.h"
 #include "args.h"
 #include "clock.h"
 #include "diag.h"
-#include "io.h"
 #include "prng.h"
 #include "record.h"
 #include "sig.h"
 #include "sock.h"
-#include "tcpinfo.h"
 #include "wire.h"
 
+#include "pitfall/stage.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,37 +49,12 @@ enum { DEFAULT_PORT = 2022, DEFAULT_RELAY_PORT = 2023, HEAD_LEN = 16, CHUNK = 64
 #define LEN_MAX (UINT64_C(1) << 40)
 
 struct options {
-	const char *host, *bind;
-	bool server, relay, one_off, never, fixed, ipv4, ipv6, json;
-	uint64_t port, listen_port, reply_len, request_len, delay_ns, timeout_ns;
+	struct stage stage;
+	bool relay, never, fixed;
+	uint64_t listen_port, reply_len, request_len, delay_ns;
 };
 
 /* --- what the roles share ---------------------------------------------------------------------------------------- */
-
-static ssize_t receive(const struct options *o, int fd, void *p, size_t room)
-{
-	if (sig_wait_fd(fd, POLLIN, o->timeout_ns) < 0)
-		return -1;
-	ssize_t n = recv(fd, p, room, 0);
-	tracef("recv(%d, %zu) = %zd", fd, room, n);
-	return n;
-}
-
-/* All of it, unless the other end is gone. How much the kernel took is added to *taken. 0, or -1 with errno. */
-static int send_all(const struct options *o, int fd, const unsigned char *p, size_t len, uint64_t *taken)
-{
-	for (size_t at = 0; at < len;) {
-		if (sig_wait_fd(fd, POLLOUT, o->timeout_ns) < 0)
-			return -1;
-		ssize_t n = send(fd, p + at, len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-		tracef("send(%d, %zu) = %zd", fd, len - at, n);
-		if (n < 0 && errno != EAGAIN)
-			return -1;
-		at += n > 0 ? (size_t)n : 0;
-		*taken += n > 0 ? (uint64_t)n : 0;
-	}
-	return 0;
-}
 
 /* `len` bytes of the stream, after what `p` holds already. */
 static int send_stream(const struct options *o, int fd, unsigned char *p, size_t held, uint64_t len, uint64_t *taken)
@@ -90,7 +63,7 @@ static int send_stream(const struct options *o, int fd, unsigned char *p, size_t
 	do {
 		size_t n = len - at < CHUNK - held ? (size_t)(len - at) : CHUNK - held;
 		prng_fill(SEED, at, p + held, n);
-		if (send_all(o, fd, p, held + n, taken) < 0)
+		if (stage_send_all(&o->stage, fd, p, held + n, taken) < 0)
 			return -1;
 		at += n;
 		held = 0;
@@ -104,93 +77,25 @@ static void end_our_direction(int fd)
 	tracef("shutdown(%d, SHUT_WR) = %d", fd, rc);
 }
 
-static int family(const struct options *o)
+/* Listens, and serves one client after another. The exit status. */
+static int serve_all(struct options *o, const char *role, uint64_t port,
+		     void (*serve)(void *o, int fd, const char *peer))
 {
-	return o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
-}
-
-static int connect_to(const struct options *o, struct net_error *e)
-{
-	struct addr list[ADDR_MAX];
-	int n = addr_resolve(o->host, (uint16_t)o->port, family(o), list, ADDR_MAX, e);
-	if (n < 0)
-		return -1;
-	struct io_until until = { .deadline_ns = clk_mono_ns() + o->timeout_ns, .cancel = sig_flag() };
-	sig_let_in(true);
-	int fd = sock_connect(list, (size_t)n, NULL, &(struct sock_options){ 0 }, &until, e);
-	sig_let_in(false);
-	return fd;
-}
-
-/* NULL as JSON's null. */
-static const char *symbol(int error)
-{
-	return error != 0 ? errno_name(error) : NULL;
-}
-
-/* A non-blocking listening socket, and an announcement; or -1, and why. */
-static int open_listener(const struct options *o, const char *role, uint64_t port)
-{
-	struct net_error e = { 0 };
-	struct addr bound;
 	char text[ADDR_TEXT];
-	const char *where = o->bind != NULL ? o->bind : o->ipv6 ? "::1" : "127.0.0.1";
-	int fd = sock_serve(where, (uint16_t)port, family(o), &(struct sock_options){ 0 }, &bound, &e);
-	/* WHY: a client may be gone between poll and accept, and a blocking accept would wait for the next one. */
-	if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		die_errno("fcntl");
-	if (fd < 0) {
-		record_error(o->json, &e);
-		return -1;
-	}
-	warnf("listening on %s", addr_text(&bound, text));
-	if (o->json) {
-		struct json j;
+	struct json j;
+	int listen_fd = stage_listen(&o->stage, port, NULL, text);
+	if (listen_fd < 0)
+		return 1;
+	if (o->stage.json) {
 		record_begin(&j, "start");
 		json_str(&j, "role", role);
 		json_str(&j, "listening", text);
 		json_bool(&j, "fixed", o->fixed);
 		json_end(&j);
 	}
-	return fd;
-}
-
-/* The next client, or -1: a signal came. */
-static int accept_next(int listen_fd, struct addr *peer)
-{
-	enum { PAUSE_NS = 100 * NS_PER_MS };
-	while (sig_wait_fd(listen_fd, POLLIN, CLK_NEVER) == 0) {
-		peer->len = sizeof(peer->u);
-		int fd = accept4(listen_fd, &peer->u.sa, &peer->len, SOCK_CLOEXEC);
-		tracef("accept4(%d) = %d", listen_fd, fd);
-		if (fd >= 0)
-			return fd;
-		if (errno != EAGAIN && errno != ECONNABORTED && errno != EPROTO) {
-			/* EMFILE and the like: the client still waits, and without a pause we would spin. */
-			warnf_errno("accept");
-			clk_sleep_until_ns(clk_mono_ns() + PAUSE_NS);
-		}
-	}
-	return -1;
-}
-
-/* Listens, and serves one client after another. The exit status. */
-static int serve_all(const struct options *o, const char *role, uint64_t port,
-		     void (*serve)(const struct options *o, int fd, const char *peer))
-{
-	struct addr peer;
-	char text[ADDR_TEXT];
-	uint64_t connections = 0;
-	int fd, listen_fd = open_listener(o, role, port);
-	if (listen_fd < 0)
-		return 1;
-	while ((connections == 0 || !o->one_off) && (fd = accept_next(listen_fd, &peer)) >= 0) {
-		serve(o, fd, addr_text(&peer, text));
-		connections++;
-	}
+	uint64_t connections = stage_serve(&o->stage, listen_fd, serve, o);
 	close(listen_fd);
-	if (o->json) {
-		struct json j;
+	if (o->stage.json) {
 		record_begin(&j, "total");
 		json_str(&j, "role", role);
 		json_u64(&j, "connections", connections);
@@ -202,32 +107,10 @@ static int serve_all(const struct options *o, const char *role, uint64_t port,
 
 /* --- the server -------------------------------------------------------------------------------------------------- */
 
-/* Our FIN is on its way. Until the client's kernel has acknowledged it and everything before it: 0, or -1 with errno. */
-static int wait_acknowledged(const struct options *o, int fd)
-{
-	struct tcpinfo info;
-	uint64_t deadline_ns = clk_mono_ns() + o->timeout_ns;
-	while (sig_pending(NULL) == 0 && clk_mono_ns() < deadline_ns) {
-		int error = 0, rc = tcpinfo_get(fd, &info);
-		socklen_t len = sizeof(error);
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-		errno = error;
-		if (error != 0)
-			return -1;
-		if (rc < 0 || info.send_queue == 0)
-			return 0;
-		/* The kernel has no event for "acknowledged": look again in a millisecond. */
-		if (sig_wait_fd(-1, 0, NS_PER_MS) < 0 && errno == ECANCELED)
-			return -1;
-	}
-	errno = ETIMEDOUT;
-	return -1;
-}
-
 static void report_served(const struct options *o, const char *peer, uint64_t request, uint64_t written, int error)
 {
 	uint64_t reply = HEAD_LEN + o->reply_len;
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("%s: request %" PRIu64 " bytes; reply: %" PRIu64 " of %" PRIu64
 		       " bytes taken by the kernel, %s\n",
 		       peer, request, written, reply, error == 0 ? "all of them acknowledged" : strerror(error));
@@ -239,17 +122,18 @@ static void report_served(const struct options *o, const char *peer, uint64_t re
 	json_u64(&j, "request_bytes", request);
 	json_u64(&j, "reply_bytes", reply);
 	json_u64(&j, "written_bytes", written);
-	json_str(&j, "errno", symbol(error));
+	json_str(&j, "errno", stage_symbol(error));
 	json_end(&j);
 }
 
 /* Reads to the client's end, then answers. Whatever becomes of the client, it is the end of this connection only. */
-static void answer(const struct options *o, int fd, const char *peer)
+static void answer(void *context, int fd, const char *peer)
 {
+	const struct options *o = context;
 	unsigned char buffer[CHUNK];
 	uint64_t request = 0, written = 0;
 	ssize_t n;
-	while ((n = receive(o, fd, buffer, sizeof(buffer))) > 0)
+	while ((n = stage_recv(&o->stage, fd, buffer, sizeof(buffer))) > 0)
 		request += (uint64_t)n;
 	int rc = n < 0 ? -1 : 0;
 	if (rc == 0 && o->delay_ns != 0 && sig_wait_fd(-1, 0, o->delay_ns) < 0 && errno == ECANCELED)
@@ -261,7 +145,7 @@ static void answer(const struct options *o, int fd, const char *peer)
 	}
 	if (rc == 0) {
 		end_our_direction(fd);
-		rc = wait_acknowledged(o, fd);
+		rc = stage_wait_acknowledged(&o->stage, fd);
 	}
 	int error = rc < 0 ? errno : 0;
 	close(fd);
@@ -297,7 +181,7 @@ static int read_reply(const struct options *o, int fd, struct reply *r)
 {
 	unsigned char buffer[CHUNK];
 	ssize_t n;
-	while ((n = receive(o, fd, buffer, sizeof(buffer))) > 0)
+	while ((n = stage_recv(&o->stage, fd, buffer, sizeof(buffer))) > 0)
 		take_reply(r, buffer, (size_t)n);
 	if (n == 0)
 		r->end = "fin";
@@ -343,12 +227,12 @@ static const char *ending(const struct options *o)
 
 static void report_asking(const struct options *o)
 {
-	if (!o->json)
+	if (!o->stage.json)
 		return;
 	struct json j;
 	record_begin(&j, "start");
 	json_str(&j, "role", "client");
-	json_str(&j, "host", o->host);
+	json_str(&j, "host", o->stage.host);
 	json_str(&j, "ending", ending(o));
 	json_u64(&j, "request_bytes", o->request_len);
 	json_end(&j);
@@ -365,7 +249,7 @@ static void put_announced(struct json *j, const char *key, const struct reply *r
 
 static void report_asked(const struct options *o, const char *how, uint64_t sent, const struct reply *r, int error)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("request: %" PRIu64 " of %" PRIu64 " bytes, then %s\n", sent, o->request_len, how);
 		printf("reply:   %" PRIu64 " bytes", r->bytes);
 		if (r->bytes >= HEAD_LEN)
@@ -386,7 +270,7 @@ static void report_asked(const struct options *o, const char *how, uint64_t sent
 	json_u64(&j, "right_bytes", r->right);
 	json_str(&j, "server_end", r->end);
 	json_bool(&j, "complete", r->is_complete);
-	json_str(&j, "errno", symbol(error));
+	json_str(&j, "errno", stage_symbol(error));
 	json_bool(&j, "interrupted", sig_pending(NULL) != 0);
 	json_end(&j);
 }
@@ -397,9 +281,9 @@ static int run_client(const struct options *o)
 	struct reply reply = { .end = "none" };
 	uint64_t sent = 0;
 	report_asking(o);
-	int fd = connect_to(o, &e);
+	int fd = stage_connect(&o->stage, NULL, &e);
 	if (fd < 0 && e.sys != ECANCELED) {
-		record_error(o->json, &e);
+		record_error(o->stage.json, &e);
 		return 1;
 	}
 	int error = fd < 0 ? ECANCELED : ask(o, fd, &sent, &reply) < 0 ? errno : 0;
@@ -455,7 +339,7 @@ static int relay_ways(const struct options *o, struct way ways[static 2])
 {
 	for (;;) {
 		struct pollfd fds[2] = { wish(&ways[0]), wish(&ways[1]) };
-		int n = sig_wait(fds, 2, clk_mono_ns() + o->timeout_ns);
+		int n = sig_wait(fds, 2, clk_mono_ns() + o->stage.timeout_ns);
 		if (n == 0)
 			errno = sig_pending(NULL) != 0 ? ECANCELED : ETIMEDOUT;
 		if (n <= 0)
@@ -481,7 +365,7 @@ static int relay_ways(const struct options *o, struct way ways[static 2])
 
 static void report_relayed(const struct options *o, const char *peer, const struct way ways[static 2], int error)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("%s: up %" PRIu64 " bytes%s, down %" PRIu64 " bytes%s%s%s\n", peer, ways[0].bytes,
 		       ways[0].is_over ? " and the end" : "", ways[1].bytes, ways[1].is_over ? " and the end" : "",
 		       error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
@@ -494,14 +378,15 @@ static void report_relayed(const struct options *o, const char *peer, const stru
 	json_u64(&j, "down_bytes", ways[1].bytes);
 	json_bool(&j, "up_ended", ways[0].is_over);
 	json_bool(&j, "down_ended", ways[1].is_over);
-	json_str(&j, "errno", symbol(error));
+	json_str(&j, "errno", stage_symbol(error));
 	json_end(&j);
 }
 
-static void relay(const struct options *o, int fd, const char *peer)
+static void relay(void *context, int fd, const char *peer)
 {
+	const struct options *o = context;
 	struct net_error e = { 0 };
-	int up_fd = connect_to(o, &e);
+	int up_fd = stage_connect(&o->stage, NULL, &e);
 	if (up_fd < 0) {
 		char text[NET_ERROR_TEXT];
 		warnf("%s: %s", peer, net_error_text(&e, text));
@@ -557,21 +442,19 @@ static const struct arg_example statuses[] = {
 
 static struct options parse_options(int argc, char **argv)
 {
-	const uint64_t day_ns = UINT64_C(24) * 3600 * NS_PER_S;
 	struct options o = {
-		.port = DEFAULT_PORT,
+		.stage = { .port = DEFAULT_PORT, STAGE_DEFAULTS },
 		.listen_port = DEFAULT_RELAY_PORT,
 		.reply_len = 1024 * 1024,
 		.request_len = 1000,
-		.timeout_ns = UINT64_C(10) * NS_PER_S,
 	};
 	/* clang-format off */
 	const struct arg rows[] = {
 		{ .help = "Server:" },
-		{ 's', "server", ARG_FLAG, &o.server, .help = "read a request to its end, then answer" },
-		{ 'p', "port", ARG_PORT, &o.port, .value_name = "PORT", .help = "the server's port; 0 with -s takes a free one" },
+		{ 's', "server", ARG_FLAG, &o.stage.server, .help = "read a request to its end, then answer" },
+		{ 'p', "port", ARG_PORT, &o.stage.port, .value_name = "PORT", .help = "the server's port; 0 with -s takes a free one" },
 		{ '\0', "reply", ARG_SIZE, &o.reply_len, 0, LEN_MAX, "SIZE", "answer with so many bytes behind the header" },
-		{ '\0', "delay", ARG_DURATION, &o.delay_ns, 0, day_ns, "D", "and not before so long" },
+		{ '\0', "delay", ARG_DURATION, &o.delay_ns, 0, STAGE_DAY_NS, "D", "and not before so long" },
 		{ .help = "Client:" },
 		{ '\0', "bytes", ARG_SIZE, &o.request_len, 0, LEN_MAX, "SIZE", "ask with so many bytes" },
 		{ '\0', "never", ARG_FLAG, &o.never, .help = "do not say where the request ends" },
@@ -580,12 +463,9 @@ static struct options parse_options(int argc, char **argv)
 		{ '\0', "listen", ARG_PORT, &o.listen_port, .value_name = "PORT", .help = "the relay's own port; 0 takes a free one" },
 		{ .help = "All:" },
 		{ '\0', "fixed", ARG_FLAG, &o.fixed, .help = "client and relay: end one direction, not the connection" },
-		{ '1', "one-off", ARG_FLAG, &o.one_off, .help = "server and relay: one client, then end" },
-		{ '4', "ipv4", ARG_FLAG, &o.ipv4, .help = "IPv4 only" },
-		{ '6', "ipv6", ARG_FLAG, &o.ipv6, .help = "IPv6 only" },
-		{ 'B', "bind", ARG_STR, &o.bind, .value_name = "ADDR", .help = "server and relay: listen there; 127.0.0.1 or ::1 unless given" },
-		{ '\0', "timeout", ARG_DURATION, &o.timeout_ns, 1, day_ns, "D", "give up when nothing moves for so long" },
-		{ '\0', "json", ARG_FLAG, &o.json, .help = "one JSON object a line on standard output" },
+		{ '1', "one-off", ARG_FLAG, &o.stage.one_off, .help = "server and relay: one client, then end" },
+		{ 'B', "bind", ARG_STR, &o.stage.bind, .value_name = "ADDR", .help = "server and relay: listen there; 127.0.0.1 or ::1 unless given" },
+		STAGE_COMMON_ROWS(o.stage),
 		{ 0 },
 	};
 	/* clang-format on */
@@ -602,7 +482,7 @@ static struct options parse_options(int argc, char **argv)
 	};
 	int first = args_parse(&spec, argc, argv);
 	if (first < argc)
-		o.host = argv[first++];
+		o.stage.host = argv[first++];
 	if (first < argc)
 		args_misuse("'%s' is too much", argv[first]);
 	return o;
@@ -610,15 +490,15 @@ static struct options parse_options(int argc, char **argv)
 
 static void check_options(const struct options *o)
 {
-	if (o->ipv4 && o->ipv6)
+	if (o->stage.ipv4 && o->stage.ipv6)
 		args_misuse("-4 and -6 exclude each other");
-	if (o->server == (o->host != NULL) || (o->server && o->relay))
+	if (o->stage.server == (o->stage.host != NULL) || (o->stage.server && o->relay))
 		args_misuse("say -s to serve, or the HOST of the server to ask it, or --relay and HOST");
-	if (o->server && (o->fixed || o->never))
+	if (o->stage.server && (o->fixed || o->never))
 		args_misuse("with -s there is nothing to fix: it is the client that ends the request");
-	if (!o->server && o->delay_ns != 0)
+	if (!o->stage.server && o->delay_ns != 0)
 		args_misuse("--delay is for the server (-s)");
-	if (!o->server && !o->relay && o->one_off)
+	if (!o->stage.server && !o->relay && o->stage.one_off)
 		args_misuse("-1 is for server and relay");
 	if (o->never && (o->fixed || o->relay))
 		args_misuse("--never is for a client, and without --fixed");
@@ -632,8 +512,8 @@ int main(int argc, char **argv)
 	check_options(&o);
 	sig_open();
 
-	int status = o.relay    ? serve_all(&o, "relay", o.listen_port, relay)
-		     : o.server ? serve_all(&o, "server", o.port, answer)
-				: run_client(&o);
+	int status = o.relay          ? serve_all(&o, "relay", o.listen_port, relay)
+		     : o.stage.server ? serve_all(&o, "server", o.stage.port, answer)
+				      : run_client(&o);
 	return record_finish(status);
 }
