@@ -173,13 +173,13 @@ is_running() {
 	mkdir bin
 	printf '#!/bin/sh\n[ "$1" = -m ] && echo armv7l || exec /bin/uname "$@"\n' >bin/uname
 	chmod +x bin/uname
-	start_sshd b "SetEnv TMPDIR=$SSH/b/tmp PATH=$PWD/bin:$PATH"
+	start_sshd b "PATH=$PWD/bin:$PATH"
 	run -1 --separate-stderr here "$tcplab" measure a b --time 0.1
 	one_line_with 'measure: b: ' 'armv7l' "$(uname -m)"
 	run -77 here "$tcplab" lab 01 --hosts a,b --batch
 	[[ ${lines[-1]} == '01-bandwidth: SKIPPED: host b (b): '*armv7l* ]]
 
-	start_sshd b "SetEnv TMPDIR=$SSH/nowhere"
+	start_sshd b "TMPDIR=$SSH/nowhere"
 	run -1 --separate-stderr here "$tcplab" measure a b --time 0.1
 	one_line_with 'measure: b: ' "$SSH/nowhere" 'No such file'
 
@@ -190,7 +190,7 @@ is_running() {
 
 @test "a login that talks does no harm" {
 	start_hosts --rtt 2ms
-	start_sshd b "ForceCommand echo Welcome to tcplab-far: b; exec sh -c \"\$SSH_ORIGINAL_COMMAND\""
+	SSHD_ALSO="ForceCommand echo Welcome to tcplab-far: b; exec sh -c \"\$SSH_ORIGINAL_COMMAND\"" start_sshd b
 	run -0 --separate-stderr here "$tcplab" measure a b --time 0.1 --json
 	same stderr "$stderr" ''
 	same measured "$(ours measured)" 2
