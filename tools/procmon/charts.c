@@ -45,11 +45,6 @@ const char *chart_name(enum chart_id id)
 	return specs[id].name;
 }
 
-const char *chart_title(enum chart_id id)
-{
-	return specs[id].title;
-}
-
 unsigned chart_sources(enum chart_id id)
 {
 	return specs[id].sources;

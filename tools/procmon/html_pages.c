@@ -264,7 +264,8 @@ const char *page_age_text(char out[static PAGE_AGE], const struct watched *w, ui
 	return out;
 }
 
-const char *page_state_word(char state)
+/* 'S': "sleeping". */
+static const char *state_word(char state)
 {
 	switch (state) {
 	case 'R':
@@ -291,7 +292,7 @@ const char *page_state_word(char state)
 void page_put_state(FILE *out, char state)
 {
 	bool is_odd = state == 'D' || state == 'T' || state == 't' || state == 'Z';
-	html_pill(out, state == 'R' ? HTML_OK : is_odd ? HTML_WARN : HTML_PLAIN, "%s", page_state_word(state));
+	html_pill(out, state == 'R' ? HTML_OK : is_odd ? HTML_WARN : HTML_PLAIN, "%s", state_word(state));
 }
 
 const char *page_next_word(const char *text, size_t len, size_t *at)

@@ -35,8 +35,6 @@ const char *page_age_text(char out[static PAGE_AGE], const struct watched *w, ui
 /* What cannot be read of a table; nothing for NULL, and for what page_put_end says already. */
 void page_put_why(FILE *out, const struct watched *w, const char *why);
 
-/* 'S': "sleeping". */
-const char *page_state_word(char state);
 void page_put_state(FILE *out, char state);
 
 /* The words of text[0..len), each ended by a zero byte: *at walks through them, and begins at 0. NULL: that was the

@@ -232,9 +232,8 @@ enum chart_id {
 	CHART_QUEUES,   /* "queues": bytes that wait in sockets */
 	CHARTS
 };
-const char *chart_name(enum chart_id id);  /* as in /cpu.svg */
-const char *chart_title(enum chart_id id); /* "Processor time" */
-unsigned chart_sources(enum chart_id id);  /* what has to be looked at for it */
+const char *chart_name(enum chart_id id); /* as in /cpu.svg */
+unsigned chart_sources(enum chart_id id); /* what has to be looked at for it */
 
 /* With the marks. is_inline: for a page, else a document. of_all: a line for each watched process (its first column)
  * instead of all columns of w. */
