@@ -115,7 +115,8 @@ install: all man completion
 	install -m 755 $(TOOLS:%=$(B)/bin/%) $(LIBEXEC)
 	install -m 755 scripts/tcplab $(DESTDIR)$(PREFIX)/bin/tcplab
 	cp -R labs $(SHARE)/tcplab/
-	install -D -m 755 scripts/measure $(SHARE)/tcplab/scripts/measure
+	install -D -m 755 -t $(SHARE)/tcplab/scripts scripts/measure scripts/lab-report
+	install -D -m 644 -t $(SHARE)/tcplab/scripts/report scripts/report/*
 	for f in $(wildcard build/static/*); do install -D -m 755 $$f $(LIBEXEC)/static/$${f##*/} || exit; done
 	install -m 644 $(TOOLS:%=$(B)/man/tcplab-%.1) docs/man/tcplab.1 $(SHARE)/man/man1
 	install -m 644 $(B)/completion/tcplab $(SHARE)/bash-completion/completions/tcplab

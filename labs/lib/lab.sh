@@ -46,8 +46,9 @@
 #	skip WHY                         ends the lab as SKIPPED
 #	verdict                          CONFIRMED when every claim held; ends the lab
 #
-# Four chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9), record.sh (the
-# transcript, the JSON records, the evidence bundle), testbed.sh (hosts, links and curves) and hosts.sh (real hosts).
+# Five chapters lie beside this file: contain.sh (nothing is left behind, even after kill -9), record.sh (the
+# transcript, the JSON records, the evidence bundle, the recording), present.sh (the same story on a stage), testbed.sh
+# (hosts, links and curves) and hosts.sh (real hosts).
 
 shopt -s lastpipe # in "... | draw ..." it is the lab itself that draws, and that may end
 export LAB_LOCALE=${LAB_LOCALE-${LC_ALL:-${LC_CTYPE:-${LANG:-}}}} # what the learner's terminal can show
@@ -71,6 +72,8 @@ LAB_FAILED=()                      # the claims that did not hold
 source "$LAB_LIB/json.sh"
 # shellcheck source-path=SCRIPTDIR source=record.sh
 source "$LAB_LIB/record.sh"
+# shellcheck source-path=SCRIPTDIR source=present.sh
+source "$LAB_LIB/present.sh"
 # shellcheck source-path=SCRIPTDIR source=contain.sh
 source "$LAB_LIB/contain.sh"
 # shellcheck source-path=SCRIPTDIR source=hosts.sh
@@ -113,11 +116,18 @@ _options() {
 			shift
 			;;
 		--evidence=?* | --svg=?*) _directory "${1%%=*}" "${1#*=}" ;;
+		--present) LAB_PRESENT=yes ;;
+		--record)
+			_choose_recording "${2:-}"
+			shift
+			;;
+		--record=*) _choose_recording "${1#*=}" ;;
 		-h | --help) _usage && exit 0 ;;
 		*) _misuse "unknown option: $1 (--help lists them)" ;;
 		esac
 		shift
 	done
+	[[ -z $LAB_PRESENT ]] || _can_present
 }
 
 # Made if it is missing, and named so that it is found from anywhere: a lab changes its directory.
@@ -137,7 +147,7 @@ _misuse() {
 
 _usage() {
 	cat <<-END
-		usage: lab.sh [--batch] [--tap | --json] [--evidence DIR] [--svg DIR] [--hosts A,B]
+		usage: lab.sh [--batch | --present] [--tap | --json] [--evidence DIR] [--svg DIR] [--record FILE] [--hosts A,B]
 
 		$LAB_NAME: $LAB_SUMMARY
 
@@ -146,6 +156,8 @@ _usage() {
 		  --json          records on standard output, one object a line; the text goes to standard error
 		  --evidence DIR  leave everything that was measured, asked and shown in DIR, to hand in
 		  --svg DIR       leave the curves in DIR, as pictures for a browser
+		  --present       for a stage: a screen for each beat, big and wide, that waits for Enter
+		  --record FILE   record what is shown: FILE.cast, for asciinema play, and FILE.txt
 		  --hosts A,B     run between two real hosts, as ssh knows them
 		  --help          this text
 
@@ -168,6 +180,8 @@ _begin() {
 	trap '_interrupted 129 SIGHUP' HUP
 	trap '_interrupted 141 SIGPIPE' PIPE
 	_open_evidence
+	_open_recording
+	[[ -z $LAB_PRESENT ]] || _open_stage
 	mkdir -p "$LAB_DIR/work" && cd "$LAB_DIR/work" || exit 1
 	_record_start
 	say "$LAB_NAME: $LAB_SUMMARY"
@@ -204,6 +218,7 @@ need() {
 # --- predict ---
 
 beat() {
+	[[ -z $LAB_PRESENT ]] || _stage_beat "$1" "${2:-}"
 	say '' "--- $1${2:+: $2}"
 }
 
@@ -223,8 +238,12 @@ predict() {
 		say '(not asked)'
 	fi
 	LAB_ANSWER[$key]=$answer
-	local json=null
+	local json=null list=''
 	[[ -z $answer ]] || json=$(json_string "$answer")
+	for ((i = 0; i < ${#choices[@]}; i++)); do
+		list+=,$(json_string "${choices[i]}")
+	done
+	json+=",\"choices\":[${list:1}]"
 	_record prediction "\"name\":\"$key\",\"question\":$(json_string "$question"),\"answer\":$json"
 }
 
@@ -240,10 +259,17 @@ _ask() {
 	local typed i prompt='Your number (Enter: no answer): '
 	[[ $# -eq 0 ]] || prompt='Your letter (Enter: no answer): '
 	while :; do
-		printf '%s%s' "$LAB_PREFIX" "$prompt" >&"$LAB_HUMAN"
-		IFS= read -r typed || typed=''
-		printf '%s%s\n' "$prompt" "$typed" >>"$LAB_TRANSCRIPT"
+		[[ -z $LAB_PRESENT ]] || _stage_question "$prompt"
+		[[ -n $LAB_PRESENT ]] || printf '%s%s' "$LAB_PREFIX" "$prompt" >&"$LAB_HUMAN"
+		[[ -n $LAB_PRESENT ]] || _cast "$prompt"
+		if ! IFS= read -r typed 2>/dev/null; then
+			typed=''
+			[[ -z $LAB_PRESENT ]] || _interrupted 129 'the end of the terminal'
+		fi
+		_cast "$typed"$'\r\n'
+		_transcribe "$prompt$typed"
 		typed=${typed//[[:space:]]/}
+		[[ -z $LAB_PRESENT ]] || _stage_answered "$typed"
 		[[ -n $typed ]] || return 0
 		if [[ $# -eq 0 && $typed =~ ^[0-9]*\.?[0-9]+$ ]]; then
 			_answer=$typed
@@ -268,6 +294,7 @@ run() {
 try() {
 	local pid began elapsed_ns
 	say "\$ $1"
+	_stage_command
 	began=${EPOCHREALTIME/./}
 	_spawn "$1" >"$LAB_DIR/output" 2>&1
 	pid=$!
@@ -299,6 +326,7 @@ measure() {
 serve() {
 	local name=$1 line=$2 pid tries patience=''
 	say "\$ $line &"
+	_stage_command
 	# WHY: bash becomes a plain command, but of a function it is the parent. So that `join` waits for the function's program,
 	# which got the same signal, and has its status, the parent must outlive it.
 	[[ $line != 'on '* ]] || patience="trap 'exit \$?' TERM; "
@@ -375,6 +403,7 @@ claim() {
 
 measured() {
 	LAB_MEASURED[$1]=$2
+	_record measured "\"name\":\"$1\",\"text\":$(json_string "$2")"
 }
 
 verdict() {
@@ -429,6 +458,7 @@ _answers() {
 _interrupted() {
 	trap '' INT TERM HUP PIPE
 	LAB_OVER=yes
+	_close_stage
 	say '' "$LAB_NAME: interrupted" 2>/dev/null
 	local where="\"op\":\"lab\",\"object\":\"$LAB_NAME\""
 	_record error "$where,\"errno\":\"EINTR\",\"message\":\"interrupted by $2\"" 2>/dev/null
@@ -440,10 +470,12 @@ _interrupted() {
 _end() {
 	local status=$?
 	trap '' INT TERM HUP PIPE
+	_close_stage
 	[[ -n $LAB_OVER ]] || (_finish 'NOT CONFIRMED' "the script ended before its verdict, status $status") || status=1
 	_end_testbed
 	far_close
 	_keep_results
+	_close_recording
 	cd /
 	[[ -n $LAB_INSIDE ]] || _close_dir
 	exit "$status"

@@ -6,9 +6,10 @@
 #
 #	start        lab, summary, tier, kernel, cpus, cpu, protection, hosts (null: none were given)
 #	host         name (a or b), host, address, system, cpus - with --hosts
-#	prediction   name, question, answer (null: none was given)
+#	prediction   name, question, answer (null: none was given), choices (none: the answer is a number)
 #	command      line, status, elapsed_ns
 #	figure       name, value, unit
+#	measured     name, text: what is shown beside the prediction of that name
 #	claim        claim, holds
 #	total        lab, verdict, why, each figure under its own name, prediction - always the last one
 #	error        op, object, errno, message - instead of total, when a signal ended the lab
@@ -24,22 +25,44 @@
 #	verdict.json       the last one alone
 #	results/           what the tools reported: their --json output, and the logs of servers; each curve as a picture
 #	                   (NAME.svg) and as its numbers (NAME.dat)
+#
+# `tcplab lab report` makes a page of one such bundle, or of a whole class's (scripts/lab-report). The recording, --record
+# FILE, is what the evidence is not: when each line was shown, and how.
+#
+#	FILE.cast          asciicast v2: a header, then [seconds, "o", text] for each piece of text, as asciinema(1) plays it
+#	FILE.txt           the transcript
 
 LAB_EVIDENCE=''                  # the bundle; without --evidence it is made all the same, and thrown away
 LAB_TRANSCRIPT=/dev/null         # where these two lie, once there is a bundle
 LAB_RECORDS=/dev/null
 LAB_HUMAN=1                      # the descriptor for people; with --json that is 2
 LAB_PREFIX=''                    # with --tap: "# "
+LAB_RECORDING=''                 # --record: FILE, without .cast and .txt
+LAB_CAST_BEGAN=0 LAB_CAST_us=0   # when the recording began, and when the last piece of it was, counted from then
 
 # --- showing ---
 
 # Shows standard input.
 _show() {
-	local line
+	local line lines
+	if [[ -n $LAB_PRESENT ]]; then
+		mapfile -t lines
+		[[ ${#lines[@]} -gt 0 ]] || return 0
+		_transcribe "${lines[@]}"
+		_stage "${lines[@]}"
+		return
+	fi
 	while IFS= read -r line || [[ -n $line ]]; do
 		printf '%s%s\n' "${line:+$LAB_PREFIX}" "$line" >&"$LAB_HUMAN"
-		printf '%s\n' "$line" >>"$LAB_TRANSCRIPT"
+		_cast "$line"$'\r\n'
+		_transcribe "$line"
 	done
+}
+
+# _transcribe LINE...
+_transcribe() {
+	printf '%s\n' "$@" >>"$LAB_TRANSCRIPT"
+	[[ -z $LAB_RECORDING ]] || printf '%s\n' "$@" >>"$LAB_RECORDING.txt" || LAB_RECORDING_FAILED=yes
 }
 
 # say [TEXT...]: each argument is a line.
@@ -68,6 +91,45 @@ _record_start() {
 	[[ -n $HOSTS ]] || members+=null
 	[[ -z $HOSTS ]] || members+="[$(json_string "${LAB_HOST[a]}"),$(json_string "${LAB_HOST[b]}")]"
 	_record start "$members"
+}
+
+# --- the recording ---
+
+# _choose_recording FILE: with a path from the root, because the lab changes its directory.
+_choose_recording() {
+	local file=${1%.cast}
+	file=${file%.txt}
+	[[ -n ${file##*/} ]] || _misuse '--record needs a file'
+	{ [[ ! -d $file ]] && : >>"$file.cast"; } 2>/dev/null || _misuse "--record $1: cannot write there"
+	LAB_RECORDING=$(cd -- "$(dirname -- "$file")" && pwd)/${file##*/}
+}
+
+LAB_RECORDING_FAILED=''
+
+_open_recording() {
+	[[ -n $LAB_RECORDING ]] || return 0
+	local rows='' columns=''
+	[[ ! -t 1 ]] || { read -r rows columns < <(stty size <&3 2>/dev/null); } 3<&1
+	LAB_CAST_BEGAN=${EPOCHREALTIME/./}
+	{
+		printf '{"version":2,"width":%d,"height":%d,"timestamp":%d,"idle_time_limit":3,"title":%s,"env":{"TERM":%s}}\n' \
+			"${columns:-120}" "${rows:-40}" "${EPOCHREALTIME%.*}" "$(json_string "tcplab lab $LAB_NAME")" \
+			"$(json_string "${TERM:-dumb}")" >"$LAB_RECORDING.cast" && : >"$LAB_RECORDING.txt"
+	} 2>/dev/null || LAB_RECORDING_FAILED=yes
+}
+
+# _cast TEXT: a piece of the recording. Its times never go back, not even when somebody sets the clock.
+_cast() {
+	[[ -n $LAB_RECORDING ]] || return 0
+	local now_us=$((${EPOCHREALTIME/./} - LAB_CAST_BEGAN))
+	((now_us < LAB_CAST_us)) || LAB_CAST_us=$now_us
+	printf '[%d.%06d,"o",%s]\n' $((LAB_CAST_us / 1000000)) $((LAB_CAST_us % 1000000)) "$(json_terminal "$1")" \
+		>>"$LAB_RECORDING.cast" || LAB_RECORDING_FAILED=yes
+}
+
+# Half a recording must not pass for a whole one.
+_close_recording() {
+	[[ -z $LAB_RECORDING_FAILED ]] || echo "$LAB_NAME: --record: the recording $LAB_RECORDING is not complete" >&2
 }
 
 # --- the evidence bundle ---

@@ -154,6 +154,7 @@ draw() {
 	local name=$1 title=$2 x=$3 y=$4
 	shift 4
 	cat >"$name.dat"
+	[[ -z $LAB_PRESENT ]] || set -- --width "$(_stage_chart_columns)" "$@"
 	LC_ALL=$LAB_LOCALE plot --title "$title" --x "$x" --y "$y" --svg "$name.svg" "$@" "$name.dat" \
 		>"$LAB_DIR/output" 2>&1 || _finish 'NOT CONFIRMED' "$(tail -n 1 "$LAB_DIR/output")"
 	say ''
