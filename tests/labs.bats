@@ -1,35 +1,18 @@
 #!/usr/bin/env bats
-# labs.bats - every lab proves its claim, and the lab kit keeps its promises. The kit's own tests use a lab that is
-# written here, so that they take no longer than they have to.
+# labs.bats - what all labs have in common, and that the lab kit keeps its promises. The kit's own tests use a lab that is
+# written here, so that they take no longer than they have to. That each lab proves its claim is tested by labs/lab.bats.
 
 # shellcheck disable=SC2030,SC2031 # each @test is a subshell, and that is meant
 
 load helpers
-
-LABS=$TCPLAB_ROOT/labs
+load labs/labs
 
 setup() {
-	cd "$BATS_TEST_TMPDIR" || return
-	mkdir -p tmp
-	chmod 1777 tmp
-	export TMPDIR=$BATS_TEST_TMPDIR/tmp
-	unset TCPLAB_LAB_CAGE
+	open_tmp
 }
 
 teardown() {
-	local leftover=("$TMPDIR"/tcplab-lab.*)
-	[ ! -e "${leftover[0]}" ] || {
-		echo "left behind: ${leftover[*]}"
-		return 1
-	}
-}
-
-# The labs there are, by name.
-labs() {
-	local file
-	for file in "$LABS"/[0-9]*/lab.sh; do
-		basename "$(dirname "$file")"
-	done
+	nothing_in_tmp
 }
 
 # small_lab [LINE...]: writes 99-small/lab.sh with these lines as its "run".
@@ -54,16 +37,6 @@ small_lab() {
 	SMALL=$PWD/99-small/lab.sh
 }
 
-# For an ordinary user: the labs and tools where he can read them. A clone in root's home is closed to him.
-open_copy() {
-	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
-	mkdir -p open
-	cp -R "$LABS" open/labs
-	cp -R "$TCPLAB_BIN" open/bin
-	chmod -R a+rX open
-	LABS=$PWD/open/labs TCPLAB_BIN=$PWD/open/bin
-}
-
 # A sleep that only this test can have started. bats numbers its temporary directories, so parallel runs differ too.
 unique_sleep() {
 	SLEEP="9999.$$$RANDOM"
@@ -81,8 +54,7 @@ start_lab() {
 }
 
 nothing_is_left() {
-	wait_until nothing_sleeps
-	wait_until no_directory
+	wait_until nothing_sleeps && wait_until no_directory
 }
 
 no_directory() {
@@ -90,224 +62,31 @@ no_directory() {
 	[ ! -e "${found[0]}" ]
 }
 
-can_cage() {
-	unshare --pid --mount --fork --kill-child --mount-proc --user --map-root-user true 2>/dev/null ||
-		unshare --pid --mount --fork --kill-child --mount-proc true 2>/dev/null
-}
-
 # --- the labs -------------------------------------------------------------------------------------------------------
 
-# check_batch NAME: confirmed, and says so in its last line.
-check_batch() {
-	run -0 "$LABS/$1/lab.sh" --batch
-	[ "${lines[-1]}" = "$1: CONFIRMED" ]
-	local beat
-	for beat in predict run observe explain verdict; do
-		grep -q "^--- $beat" <<<"$output"
-	done
+@test "52-socks: without namespaces it is skipped, and says why" {
+	run -77 env TCPLAB_LAB_CAGE=none "$LABS/52-socks/lab.sh" --batch
+	[[ ${lines[-1]} == '52-socks: SKIPPED: tier ns: namespaces are refused here'* ]]
 }
 
-@test "01-bandwidth: confirmed" {
-	check_batch 01-bandwidth
-}
-
-@test "02-message-size: confirmed" {
-	check_batch 02-message-size
-}
-
-@test "03-clock: confirmed" {
-	check_batch 03-clock
-}
-
-@test "04-udp: confirmed" {
-	check_batch 04-udp
-}
-
-@test "05-timekeeping: confirmed" {
-	check_batch 05-timekeeping
-}
-
-@test "10-byte-stream: confirmed" {
-	check_batch 10-byte-stream
-}
-
-@test "13-slow-reader: confirmed" {
-	check_batch 13-slow-reader
-}
-
-@test "15-echo-deadlock: confirmed" {
-	check_batch 15-echo-deadlock
-}
-
-@test "18-corruption: confirmed" {
-	check_batch 18-corruption
-}
-
-@test "19-short-write: confirmed" {
-	check_batch 19-short-write
-}
-
-@test "20-self-connect: confirmed" {
-	check_batch 20-self-connect
-}
-
-@test "22-half-close: confirmed" {
-	check_batch 22-half-close
-}
-
-@test "26-sigpipe: confirmed" {
-	check_batch 26-sigpipe
-}
-
-@test "40-multiplexing: confirmed" {
-	check_batch 40-multiplexing
-}
-
-@test "41-lt-et: confirmed" {
-	check_batch 41-lt-et
-}
-
-@test "42-emfile: confirmed" {
-	check_batch 42-emfile
-}
-
-@test "43-netcat-deadlock: confirmed" {
-	check_batch 43-netcat-deadlock
-}
-
-@test "44-blocking-in-a-loop: confirmed" {
-	check_batch 44-blocking-in-a-loop
-}
-
-@test "47-timers: confirmed" {
-	check_batch 47-timers
-}
-
-@test "50-relay-backpressure: confirmed" {
-	check_batch 50-relay-backpressure
-}
-
-@test "51-relay-close: confirmed" {
-	check_batch 51-relay-close
-}
-
-@test "52-socks: confirmed" {
-	can_cage || skip "no namespaces here"
-	check_batch 52-socks
-}
-
-@test "53-relay-race: confirmed" {
-	check_batch 53-relay-race
-}
-
-@test "60-slow-start: confirmed" {
-	check_batch 60-slow-start
-}
-
-@test "61-loss: confirmed" {
-	check_batch 61-loss
-}
-
-@test "62-bufferbloat: confirmed" {
-	check_batch 62-bufferbloat
-}
-
-@test "63-window: confirmed" {
-	check_batch 63-window
-}
-
-@test "80-procmon: confirmed" {
-	check_batch 80-procmon
-}
-
-@test "81-watch-a-server: confirmed" {
-	check_batch 81-watch-a-server
-}
-
-@test "82-keep-alive: confirmed" {
-	check_batch 82-keep-alive
-}
-
-@test "every lab is confirmed by a test of this file" {
-	local name
-	for name in $(labs); do
-		grep -q "check_batch $name" "$BATS_TEST_FILENAME" || { echo "$name is not" && return 1; }
-	done
-}
-
-@test "02-message-size: confirmed as an ordinary user, and without namespaces" {
+@test "02-message-size: confirmed as an ordinary user who has namespaces" {
 	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
 	open_copy
-	run -0 as_nobody env TMPDIR="$TMPDIR" "$LABS/02-message-size/lab.sh" --batch
-	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
-	run -0 as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/02-message-size/lab.sh" --batch
-	[ "${lines[-1]}" = '02-message-size: CONFIRMED' ]
+	check_lab 02-message-size as_nobody env TMPDIR="$TMPDIR"
 }
 
-# check_as_nobody NAME...: confirmed as an ordinary user, without namespaces; all at the same time
-check_as_nobody() {
-	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
-	[ -d open ] || open_copy
-	local name pids=()
-	for name; do
-		as_nobody env TMPDIR="$TMPDIR" TCPLAB_LAB_CAGE=none "$LABS/$name/lab.sh" --batch >"$name.out" 2>&1 3>&- &
-		pids+=($!)
-	done
-	wait "${pids[@]}" # and not for the process with which bats watches the time
-	for name; do
-		[ "$(tail -n 1 "$name.out")" = "$name: CONFIRMED" ] || { cat "$name.out" && return 1; }
-	done
-}
-
-@test "05-timekeeping: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 05-timekeeping
-}
-
-@test "the labs of bytes and buffers: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 10-byte-stream 13-slow-reader 15-echo-deadlock 19-short-write
-}
-
-@test "the labs of a connection's life: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 20-self-connect 22-half-close 26-sigpipe
-}
-
-@test "the labs of loops: confirmed as an ordinary user, without namespaces" {
-	# These measure the processor, so each is alone.
-	check_as_nobody 40-multiplexing
-	check_as_nobody 41-lt-et
-	check_as_nobody 42-emfile
-}
-
-@test "the labs of netcats: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 43-netcat-deadlock 44-blocking-in-a-loop
-}
-
-@test "the labs of relays: confirmed as an ordinary user, without namespaces" {
-	check_as_nobody 50-relay-backpressure 51-relay-close 53-relay-race
-}
-
-@test "the labs of process monitors: confirmed as an ordinary user, without namespaces; 82-keep-alive without ab, too" {
+@test "82-keep-alive: without ab it shows less, and says so" {
 	mkdir bin
 	ln -s /bin/* /usr/bin/* bin/ 2>/dev/null || true
 	rm -f bin/ab
-	PATH=$PWD/bin check_as_nobody 80-procmon 81-watch-a-server 82-keep-alive
+	PATH=$PWD/bin check_lab 82-keep-alive
 	grep -q '^left out: .*there is no ab' 82-keep-alive.out
-}
-
-@test "52-socks: confirmed as an ordinary user, whose namespaces it needs; without them it is skipped, and says why" {
-	run -77 env TCPLAB_LAB_CAGE=none "$LABS/52-socks/lab.sh" --batch
-	[[ ${lines[-1]} == '52-socks: SKIPPED: tier ns: namespaces are refused here'* ]]
-	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
-	as_nobody unshare --user --map-root-user true || skip "no namespaces for ordinary users here"
-	open_copy
-	run -0 as_nobody env TMPDIR="$TMPDIR" "$LABS/52-socks/lab.sh" --batch
-	[ "${lines[-1]}" = '52-socks: CONFIRMED' ]
 }
 
 @test "40-multiplexing: with few descriptors it shows less, with too few it is skipped, and says why" {
 	[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 1024 ] || skip "needs 1024 descriptors"
 	ulimit -n 1024
-	check_batch 40-multiplexing
+	check_lab 40-multiplexing
 	ulimit -n 512
 	run -77 "$LABS/40-multiplexing/lab.sh" --batch
 	[[ ${lines[-1]} == '40-multiplexing: SKIPPED: '*descriptors*512* ]]
@@ -322,6 +101,22 @@ check_as_nobody() {
 		run -0 "$LABS/$name/lab.sh" --help
 		[[ $output == usage:* ]]
 	done
+}
+
+@test "every lab stands in the page of symptoms, beside one of them, and in the page for teachers, in a plan" {
+	local name page
+	for name in $(labs); do
+		for page in pitfalls teaching; do
+			# Once more than in the list at the end, which has them all.
+			[ "$(grep -oF "(../labs/$name/)" "$TCPLAB_ROOT/docs/$page.md" | wc -l)" -ge 2 ] ||
+				{ echo "docs/$page.md: nothing about $name" && return 1; }
+		done
+		grep -qE "^\| \[$name\]\(\.\./labs/$name/\) \| $(header tier "$name") \|" "$TCPLAB_ROOT/docs/teaching.md" ||
+			{ echo "docs/teaching.md: not in the last table, or with another tier: $name" && return 1; }
+	done
+	# And none that there is not.
+	grep -ohE '\(\.\./labs/[^/)]*' "$TCPLAB_ROOT"/docs/{pitfalls,teaching}.md | sed 's|.*/||' | sort -u >named
+	diff named <(labs)
 }
 
 @test "every function that a lab points at is in the source" {
@@ -693,6 +488,84 @@ check_end() {
 	check_end KILL 137 "${nobody[@]}"
 	rm -rf "$TMPDIR/bundle"
 	check_end KILL 137 env TCPLAB_LAB_CAGE=none "${nobody[@]}"
+}
+
+# five_beats: writes 99-small/lab.sh, a lab that stops in the beat $STOP_IN. In "run" that is in a command; in the others it waits as
+# a lab does that asks for a prediction. From "run" on there are a server, a testbed where there can be one, and a program on it.
+five_beats() {
+	mkdir -p 99-small
+	SMALL=$PWD/99-small/lab.sh
+	cat >"$SMALL" <<-END
+		#!/usr/bin/env bash
+		# tier: any
+		# summary: A lab that stops.
+		source '$LABS/lib/lab.sh'
+		lab_start "\$@"
+		stop_in() {
+			[[ \$1 != "\$STOP_IN" ]] || { echo "\$TCPLAB_NET" >"\$TMPDIR/there"; read -r _ <>"\$TMPDIR/fifo"; }
+		}
+		beat predict
+		stop_in predict
+		predict number 'How many?'
+		beat run
+		serve near 'echo x: listening on 127.0.0.1:7 >&2; sleep $SLEEP & sleep $SLEEP'
+		if testbed --rtt 2ms; then
+			serve far 'on b bash -c "echo x: listening on 127.0.0.1:7 >&2; sleep $SLEEP & sleep $SLEEP"'
+		fi
+		[[ \$STOP_IN != run ]] || run 'echo "\$TCPLAB_NET" >"\$TMPDIR/there"; sleep $SLEEP | sleep $SLEEP'
+		beat observe
+		stop_in observe
+		beat explain
+		stop_in explain
+		beat verdict
+		stop_in verdict
+		verdict
+	END
+	chmod +x "$SMALL"
+}
+
+# check_beats CMD...: five such labs at the same time, by way of CMD, each in another beat; then kill -9 for each.
+check_beats() {
+	local beat pids=() mine=$TMPDIR
+	unique_sleep
+	five_beats
+	for beat in predict run observe explain verdict; do
+		mkdir -p "$mine/$beat"
+		mkfifo "$mine/$beat/fifo"
+		chmod -R a+rwX "$mine/$beat"
+		"$@" env STOP_IN=$beat TMPDIR="$mine/$beat" "$SMALL" --batch >"$beat.out" 2>&1 3>&- &
+		pids+=($!)
+	done
+	for beat in predict run observe explain verdict; do
+		wait_until test -s "$mine/$beat/there" || { cat "$beat.out" && return 1; }
+		[ "$beat" = predict ] || grep -q '^left out' "$beat.out" || grep -q '^lab-' "$mine/$beat/there"
+	done
+	run ! nothing_sleeps
+	kill -KILL "${pids[@]}"
+	wait "${pids[@]}" 2>/dev/null || true
+	for beat in predict run observe explain verdict; do
+		TMPDIR=$mine/$beat nothing_is_left || { echo "$beat leaves:" && ls -l "$mine/$beat" && pgrep -af "sleep $SLEEP" && return 1; }
+		wait_until has_no_testbed "$(<"$mine/$beat/there")"
+		[ "$(ls "$mine/$beat")" = $'fifo\nthere' ]
+	done
+	rm -r "${mine:?}"/*
+}
+
+@test "kit: kill -9 at any beat leaves nothing, in namespaces" {
+	can_cage || skip "no namespaces here"
+	check_beats
+}
+
+@test "kit: kill -9 at any beat leaves nothing, without namespaces" {
+	check_beats env TCPLAB_LAB_CAGE=none
+}
+
+@test "kit: kill -9 at any beat leaves nothing, as an ordinary user, with and without namespaces" {
+	[ "$EUID" -eq 0 ] || skip "needs root to become somebody else"
+	open_copy
+	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	check_beats "${nobody[@]}"
+	check_beats "${nobody[@]}" env TCPLAB_LAB_CAGE=none
 }
 
 @test "kit: kill -9 of a lab at work leaves nothing of it" {

@@ -144,6 +144,55 @@ meet() {
 	run -2 "$tree/scripts/test" --jobs
 }
 
+# a_lab NAME TIER [HEADER]: what scripts/test looks at in a lab.
+a_lab() {
+	mkdir -p "$tree/labs/$1"
+	printf '#!/bin/bash\n# tier: %s\n%s\n' "$2" "${3:-}" >"$tree/labs/$1/lab.sh"
+}
+
+# Each lab notes who is under way while it runs, and waits until that are $tree/enough: NN looks, if it is the lab NN.
+count_labs() {
+	mkdir -p "$tree/tests/labs" "$tree/now"
+	# shellcheck disable=SC2016 # for the test in the test
+	printf '@test "counts" { cd %s; touch now/$LAB; for i in $(seq ${LAB%%%%-*}); do %s; sleep 0.02; done; sleep 0.1; rm now/$LAB; }\n' \
+		"$tree" 'ls now >seen-$LAB; [ $(wc -l <seen-$LAB) -lt $(<enough) ] || break' >"$tree/tests/labs/lab.bats"
+}
+
+@test "test: every lab is a run of lab.bats, two at a time, and one that measures time is beside no other" {
+	assume_installed
+	count_labs
+	local name
+	for name in 80-a 81-b 82-c; do
+		a_lab $name em
+	done
+	a_lab 83-d any
+	a_lab 05-slow em '# alone: it measures time'
+	a_lab 06-slow em '# alone: it measures time'
+	# shellcheck disable=SC2016 # for the test in the test
+	printf '@test "ordinary" { [ $LAB = 83-d ]; }\n' >"$tree/tests/labs/ordinary.bats"
+	printf '@test "good" { true; }\n' >"$tree/tests/x.bats"
+	echo 2 >"$tree/enough"
+	run -0 "$tree/scripts/test" --jobs 4
+	[ "${lines[-1]}" = "8 passed, 0 failed" ]
+	[ "$(<"$tree/seen-05-slow")" = 05-slow ]
+	[ "$(<"$tree/seen-06-slow")" = 06-slow ]
+	for name in 80-a 81-b 82-c 83-d; do
+		wc -l <"$tree/seen-$name"
+	done | sort | uniq -c >"$tree/numbers"
+	[ "$(tail -n 1 "$tree/numbers" | awk '{ print $2 }')" -eq 2 ] # never three, and not one after the other
+	[[ $output == *$'\nlab 05-slow\n1..1\nok 1 counts in '* ]]
+
+	# By name, and no lab that is not asked for; with a lab's own failure under its own name.
+	echo 1 >"$tree/enough"
+	run -0 "$tree/scripts/test" labs/83-d labs/81-b/lab.sh
+	[ "${lines[-1]}" = "3 passed, 0 failed" ]
+	# shellcheck disable=SC2016 # for the test in the test
+	printf '@test "counts" { [ $LAB != 82-c ]; }\n' >"$tree/tests/labs/lab.bats"
+	run -1 "$tree/scripts/test" labs
+	[ "${lines[-1]}" = "6 passed, 1 failed" ]
+	[[ $output == *$'Failed (1):\n  lab 82-c: counts in '* ]]
+}
+
 @test "test: SIGINT is 130, SIGTERM 143, and what the tests have started is gone" {
 	assume_installed
 	# shellcheck disable=SC2016 # for the test in the test

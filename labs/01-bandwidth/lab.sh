@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: How fast TCP can go on this machine, what each copy of the data costs, and why gigabit ends at 118 MB/s.
+# alone: rates on one processor are compared
 # hosts: ttcp
 
 set -uo pipefail

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: Stop-and-wait: how the rate depends on the length of a block, and what pipelining changes.
+# alone: rates on one processor are compared
 # hosts: ttcp
 
 set -uo pipefail

@@ -3,6 +3,7 @@
 #
 # tier: em
 # summary: The offset of another clock: right to a fraction, or wrong by half of what the ways differ by.
+# alone: bounds come from round trips of some microseconds
 # hosts: roundtrip
 
 set -uo pipefail

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: Clocks, sleeps, four stamps worked out by hand, and a round trip that is hardly anything but waking up.
+# alone: it measures how late a sleep ends
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: Waiting for one of many: what 10, 1,000 and 10,000 idle connections cost with select, poll and epoll.
+# alone: the cost of a wait is measured
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

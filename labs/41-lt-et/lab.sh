@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: Level and edge: bytes that nobody is told of, clients that nobody lets in, and a loop that never sleeps.
+# alone: processor time is measured
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: Out of descriptors: why the accept loop spins and the clients hang, and what a reserve descriptor changes.
+# alone: processor time is measured
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: A million timeouts: what a heap and a wheel cost, what each promises, and how to hardly need either.
+# alone: calls of some nanoseconds are timed
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: A wave of processor time against its chart; a wave that a slow sampler does not see; 120 percent of a processor.
+# alone: processor time is measured
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

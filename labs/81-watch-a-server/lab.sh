@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: chargen and discard under load, watched by procmon: who uses the processor, and where the bytes wait.
+# alone: processor time is measured
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh

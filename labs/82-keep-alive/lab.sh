@@ -3,6 +3,7 @@
 #
 # tier: any
 # summary: procmon serves the same page with and without keep-alive, and another procmon watches what that costs.
+# alone: rates on this host are compared
 
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh
