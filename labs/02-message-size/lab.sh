@@ -268,8 +268,8 @@ judge() {
 	claim 'long blocks: 1 MiB gives less than 8 times the rate of 64 KiB' "16 * ${time[65536 1]} < 8 * ${time[1048576 1]}"
 	local length
 	for length in "${lengths[@]:1:4}"; do
-		claim "the model is right within a factor of 2 at $((length / 1024)) KiB" \
-			"${time[$length 1]} < 2 * ${model[$length]} && ${model[$length]} < 2 * ${time[$length 1]}"
+		claim "the model is right within a factor of 3 at $((length / 1024)) KiB" \
+			"${time[$length 1]} < 3 * ${model[$length]} && ${model[$length]} < 3 * ${time[$length 1]}"
 	done
 	claim 'pipelining: 16 deep is at least 2 times as fast as one by one, at 1 KiB' "$deeper >= 2"
 	claim 'and at 4 KiB' "16 * ${time[4096 1]} >= 2 * ${time[4096 16]}"

@@ -69,8 +69,8 @@ watch_square() {
 
 # The look begins when the load has begun.
 watch_two() {
-	run "dummyload fixed $each 2 --time 1.5 -i 0.1 --json > two.json & until grep -q interval two.json; do sleep 0.02; done; $(
-		)procmon --once -i 1 --json \$! > once.json; wait"
+	run "dummyload fixed $each 2 --time 10 -i 0.1 --json > two.json & pid=\$!; until grep -qs interval two.json; do sleep 0.02; done; $(
+		)procmon --once -i 1 --json \$pid > once.json; kill \$pid; wait"
 }
 
 # --- observe ---

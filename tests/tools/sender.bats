@@ -330,12 +330,13 @@ serve_reply() {
 	same "received, right" "$(ours received_bytes) $(ours right_bytes)" '8 0'
 	wait_server
 	"$sender" -s -1 -p 0 --bytes 9 --fixed --json >nine 2>nine.log 3>&- &
+	local nine=$!
 	wait_until grep -q listening nine.log
 	PORT=$(sed 's/.*://' nine.log)
 	fetch --fixed --delay 0 --bytes 8
 	same "status of a byte too many" "$status" 3
 	same complete "$(ours complete)" false
-	wait
+	wait $nine
 	serve_reply 'sys.stdin.read(); c.recv(1)'
 	fetch --fixed --delay 0 --timeout 200ms
 	same "status without an end" "$status" 3
