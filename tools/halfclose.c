@@ -95,14 +95,7 @@ static int serve_all(struct options *o, const char *role, uint64_t port,
 	}
 	uint64_t connections = stage_serve(&o->stage, listen_fd, serve, o);
 	close(listen_fd);
-	if (o->stage.json) {
-		record_begin(&j, "total");
-		json_str(&j, "role", role);
-		json_u64(&j, "connections", connections);
-		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
-		json_end(&j);
-	}
-	return sig_exit_status(0);
+	return stage_report_served(&o->stage, role, connections);
 }
 
 /* --- the server -------------------------------------------------------------------------------------------------- */

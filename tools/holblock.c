@@ -246,14 +246,7 @@ static int run_server(const struct options *o)
 	}
 	uint64_t connections = serve_all(o, listen_fd);
 	close(listen_fd);
-	if (o->stage.json) {
-		record_begin(&j, "total");
-		json_str(&j, "role", "server");
-		json_u64(&j, "connections", connections);
-		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
-		json_end(&j);
-	}
-	return sig_exit_status(0);
+	return stage_report_served(&o->stage, "server", connections);
 }
 
 /* --- the client's two lines -------------------------------------------------------------------------------------- */

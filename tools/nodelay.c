@@ -207,14 +207,7 @@ static int run_server(struct options *o)
 	}
 	uint64_t connections = stage_serve(&o->stage, listen_fd, serve, o);
 	close(listen_fd);
-	if (o->stage.json) {
-		record_begin(&j, "total");
-		json_str(&j, "role", "server");
-		json_u64(&j, "connections", connections);
-		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
-		json_end(&j);
-	}
-	return sig_exit_status(0);
+	return stage_report_served(&o->stage, "server", connections);
 }
 
 /* --- what our kernel holds, and why ------------------------------------------------------------------------------- */

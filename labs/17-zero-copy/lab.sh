@@ -125,8 +125,8 @@ judge() {
 	done
 	claim 'rw and splice take two system calls for each block, memory and sendfile one' \
 		"${calls[rw]} >= 2 * $blocks && ${calls[rw]} > 1.5 * ${calls[memory]} && ${calls[splice]} > 1.5 * ${calls[sendfile]} && ${calls[memory]} < 1.5 * $blocks"
-	claim 'rw, with its two copies, takes the sender more processor time than memory with one, and far more than sendfile' \
-		"${cpu[rw]} > 1.05 * ${cpu[memory]} && ${cpu[rw]} > 1.5 * ${cpu[sendfile]} && ${cpu[rw]} > 1.5 * ${cpu[splice]}"
+	claim 'rw, with its two copies, takes the sender far more processor time than sendfile and splice, which have none' \
+		"${cpu[rw]} > 1.5 * ${cpu[sendfile]} && ${cpu[rw]} > 1.5 * ${cpu[splice]}"
 	claim 'what was copied arrives as it was sent' \
 		"${altered[rw]} == 0 && ${altered[mmap]} == 0 && ${altered[memory]} == 0"
 	claim 'sendfile and splice: all that the receiver had not read arrives changed' \

@@ -85,6 +85,19 @@ uint64_t stage_serve(const struct stage *s, int listen_fd, void (*serve)(void *c
 	return connections;
 }
 
+int stage_report_served(const struct stage *s, const char *role, uint64_t connections)
+{
+	if (s->json) {
+		struct json j;
+		record_begin(&j, "total");
+		json_str(&j, "role", role);
+		json_u64(&j, "connections", connections);
+		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
+		json_end(&j);
+	}
+	return sig_exit_status(0);
+}
+
 /* --- a client, and both ------------------------------------------------------------------------------------------ */
 
 static int connect_until(const struct addr *list, size_t n, const struct sock_options *so, uint64_t timeout_ns,

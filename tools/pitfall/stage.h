@@ -66,6 +66,9 @@ MUST_USE int stage_accept(int listen_fd, struct addr *peer);
 uint64_t stage_serve(const struct stage *s, int listen_fd, void (*serve)(void *context, int fd, const char *peer),
 		     void *context);
 
+/* The last record of a server that has nothing else to count. The exit status. */
+int stage_report_served(const struct stage *s, const char *role, uint64_t connections);
+
 /* --- a client, and both ------------------------------------------------------------------------------------------ */
 
 /* A blocking connection to HOST, and it is the caller's; or -1 with *e (ECANCELED, ETIMEDOUT). BLOCKS. */
