@@ -106,6 +106,34 @@ is_within_bound() {
 	done
 }
 
+# held_up PID: stopped until 300 questions lie there, at one each millisecond.
+held_up() {
+	wait_until is_under_way
+	kill -STOP "$1"
+	wait_until is_far
+	kill -CONT "$1"
+}
+
+is_under_way() {
+	[ "$(count b2a packets)" -gt 20 ]
+}
+
+is_far() {
+	[ "$(count a2b packets)" -gt 350 ]
+}
+
+@test "a server that is held up: what it loses is what its kernel had no room for, and that is nothing where it may have room" {
+	serve_over --rtt 2ms
+	local program room
+	program=$(pgrep -f "^$roundtrip -s -p 0\$" -P "$SERVER_PID") || program=$SERVER_PID
+	held_up "$program" 3>&- &
+	ask --wire extended -n 500 -i 1ms --timeout 5s # what is late is not lost
+	wait $!
+	room=$(sed -n 's/^Udp6RcvbufErrors[[:space:]]*//p' <<<"$(on b cat /proc/net/snmp6)")
+	same lost "$(counts lost)" "$room"
+	[ "$(cat /proc/sys/net/core/rmem_max)" -lt 1048576 ] || same lost "$(counts lost)" 0
+}
+
 @test "overtaken, there and back: the link's own counts" {
 	serve_over --rtt 20ms
 	local way

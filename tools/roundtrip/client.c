@@ -47,6 +47,8 @@ static int connect_to(struct client *c, struct net_error *e)
 		       : sock_connect_udp(list, (size_t)n, NULL, e);
 	if (c->fd < 0)
 		return -1;
+	if (!o->tcp)
+		roundtrip_make_room(c->fd);
 	if (o->socks.version != 0)
 		socks_host_text(o->host, (uint16_t)o->port, c->peer);
 	else

@@ -173,6 +173,7 @@ static int open_sockets(struct server *s, bool says_where, struct net_error *e)
 		s->udp_fd = sock_serve_udp(o->bind, (uint16_t)o->port, roundtrip_family(o), &bound, e);
 		if (s->udp_fd < 0)
 			return -1;
+		roundtrip_make_room(s->udp_fd);
 		s->listen_fd = sock_serve(o->bind, addr_port(&bound), roundtrip_family(o), &nodelay, &tcp_bound, e);
 		if (s->listen_fd >= 0)
 			break;
