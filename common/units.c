@@ -159,6 +159,34 @@ const char *units_size_short(char out[static UNITS_TEXT], uint64_t bytes)
 	return out;
 }
 
+/* Factors from the greatest to 1. */
+struct factor {
+	uint64_t of;
+	const char *name;
+};
+
+static const char *in_largest(char out[static UNITS_TEXT], const struct factor *f, uint64_t value)
+{
+	while (value % f->of != 0)
+		f++;
+	snprintf(out, UNITS_TEXT, "%llu%s", (unsigned long long)(value / f->of), f->name);
+	return out;
+}
+
+const char *units_duration_short(char out[static UNITS_TEXT], uint64_t ns)
+{
+	static const struct factor factors[] = { { 1000000000, "s" }, { 1000000, "ms" }, { 1000, "us" }, { 1, "ns" } };
+	return in_largest(out, factors, ns);
+}
+
+const char *units_rate_short(char out[static UNITS_TEXT], uint64_t Bps)
+{
+	static const struct factor factors[] = {
+		{ 1000000000, "gbit" }, { 1000000, "mbit" }, { 1000, "kbit" }, { 1, "bit" }
+	};
+	return in_largest(out, factors, Bps * 8);
+}
+
 const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s)
 {
 	static const char *const names[] = { "bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s" };

@@ -25,8 +25,12 @@ MUST_USE bool units_parse_duration(const char *text, uint64_t *out_ns);
 
 const char *units_size(char out[static UNITS_TEXT], uint64_t bytes);       /* "64 KiB", "1.50 GiB", "100 B" */
 const char *units_size_short(char out[static UNITS_TEXT], uint64_t bytes); /* as typed: "64K", "1M", "100" */
-const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s);   /* "941 Mbit/s", "43.5 Gbit/s" */
-const char *units_duration(char out[static UNITS_TEXT], uint64_t ns);      /* "1.25 ms", "46.0 us", "10.0 s" */
+/* As typed, in the largest unit that is exact: "1500us", "10mbit". Of a rate at most 2^61. */
+const char *units_duration_short(char out[static UNITS_TEXT], uint64_t ns);
+const char *units_rate_short(char out[static UNITS_TEXT], uint64_t Bps);
+
+const char *units_rate(char out[static UNITS_TEXT], double bytes_per_s); /* "941 Mbit/s", "43.5 Gbit/s" */
+const char *units_duration(char out[static UNITS_TEXT], uint64_t ns);    /* "1.25 ms", "46.0 us", "10.0 s" */
 
 /* For programs: as few digits as read back to the same double, "0.1", "1000000"; with a point whatever the locale.
  * Finite (asserted). */

@@ -29,7 +29,6 @@
  * (io.h), so that what a send(2) took before it blocked is counted, too.
  *
  * The chapters: the two sides, the observer, one trial, the search, reports, options and main. */
-#include "addr.h"
 #include "args.h"
 #include "clock.h"
 #include "diag.h"
@@ -43,12 +42,13 @@
 #include "tcpinfo.h"
 #include "units.h"
 
+#include "pitfall/stage.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,9 +58,9 @@ enum { DEFAULT_PORT = 2007, SEED = 1, CHUNK = 64 * 1024, SERVER_CHUNK = 4096, ST
 #define STALL_NS (UINT64_C(10) * NS_PER_S)
 
 struct options {
-	const char *host; /* NULL: our own server */
-	bool fixed, find, ipv4, ipv6, json;
-	uint64_t port, bytes, patience_ns, hold_ns;
+	struct stage stage; /* host NULL: our own server */
+	bool fixed, find;
+	uint64_t bytes, patience_ns, hold_ns;
 	struct sock_options socket;
 };
 
@@ -236,12 +236,10 @@ struct holdings {
 static struct holding look_at_side(struct side *s)
 {
 	struct tcpinfo info;
-	int unread = 0;
 	struct holding h = { .written = s->written_bytes, .read = s->read_bytes };
 	if (s->fd >= 0 && tcpinfo_get(s->fd, &info) == 0)
 		h.send_queue = info.send_queue;
-	if (s->fd >= 0 && ioctl(s->fd, FIONREAD, &unread) == 0)
-		h.receive_queue = (uint64_t)unread;
+	h.receive_queue = stage_unread(s->fd);
 	return h;
 }
 
@@ -295,59 +293,24 @@ static enum outcome observe(struct trial *t, struct holdings *last)
 
 /* --- one trial --------------------------------------------------------------------------------------------------- */
 
-static _Noreturn void fail(const struct options *o, const struct net_error *e)
-{
-	record_error(o->json, e);
-	exit(1);
-}
-
-static _Noreturn void fail_errno(const struct options *o, const char *op, const char *object)
-{
-	struct net_error e = { 0 };
-	net_fail(&e, op, object);
-	fail(o, &e);
-}
-
-/* -1: a signal came. */
-static int connect_to(const struct options *o, const struct addr *list, size_t n)
-{
-	struct io_until until = { .deadline_ns = clk_mono_ns() + STALL_NS, .cancel = sig_flag() };
-	struct net_error e = { 0 };
-	sig_let_in(true);
-	int fd = sock_connect(list, n, NULL, &o->socket, &until, &e);
-	sig_let_in(false);
-	if (fd < 0 && e.sys != ECANCELED)
-		fail(o, &e);
-	if (fd >= 0 && io_tick(fd) < 0)
-		fail_errno(o, "set", "SO_RCVTIMEO");
-	return fd;
-}
-
 /* The client's end, and the server's if that is ours. False: a signal came. */
 static bool open_trial(struct trial *t)
 {
 	const struct options *o = t->o;
 	struct net_error e = { 0 };
-	struct addr list[ADDR_MAX];
-	int family = o->ipv4 ? AF_INET : o->ipv6 ? AF_INET6 : AF_UNSPEC;
-	t->server.fd = -1;
-	if (o->host != NULL) {
-		int n = addr_resolve(o->host, (uint16_t)o->port, family, list, ADDR_MAX, &e);
-		if (n < 0)
-			fail(o, &e);
-		t->client.fd = connect_to(o, list, (size_t)n);
-		return t->client.fd >= 0;
+	int fds[2] = { -1, -1 }; /* the server's, the client's */
+	if (o->stage.host != NULL)
+		fds[1] = stage_connect(&o->stage, &o->socket, &e);
+	else if (stage_pair(stage_family(&o->stage), &o->socket, &o->socket, fds, &e) < 0)
+		fds[1] = -1;
+	if (fds[1] < 0 && e.sys != ECANCELED)
+		stage_fail(&o->stage, &e);
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] >= 0 && io_tick(fds[i]) < 0)
+			stage_fail_errno(&o->stage, "set", "SO_RCVTIMEO");
 	}
-	int listen_fd = sock_serve(o->ipv6 ? "::1" : "127.0.0.1", 0, AF_UNSPEC, &o->socket, &list[0], &e);
-	if (listen_fd < 0)
-		fail(o, &e);
-	t->client.fd = connect_to(o, list, 1);
-	if (t->client.fd >= 0) {
-		t->server.fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-		if (t->server.fd < 0 || io_tick(t->server.fd) < 0)
-			fail_errno(o, "accept", "a connection");
-	}
-	close(listen_fd);
+	t->server.fd = fds[0];
+	t->client.fd = fds[1];
 	return t->client.fd >= 0;
 }
 
@@ -355,7 +318,7 @@ static void start(const struct options *o, pthread_t *thread, void *(*fn)(void *
 {
 	errno = os_thread_start(thread, STACK_LEN, fn, arg);
 	if (errno != 0)
-		fail_errno(o, "start", "a thread");
+		stage_fail_errno(&o->stage, "start", "a thread");
 }
 
 struct result {
@@ -393,7 +356,8 @@ static struct result try(const struct options *o, uint64_t bytes)
 		sock_abort(t.server.fd);
 	errno = r.outcome == STALLED ? ETIMEDOUT : t.client.error != 0 ? t.client.error : t.server.error;
 	if (r.outcome == STALLED || (r.outcome == ENDED && errno != 0))
-		fail_errno(o, "exchange bytes with", o->host != NULL ? o->host : "the server");
+		stage_fail_errno(&o->stage, "exchange bytes with",
+				 o->stage.host != NULL ? o->stage.host : "the server");
 	return r;
 }
 
@@ -406,7 +370,7 @@ struct border {
 
 static void report_trial(const struct options *o, uint64_t bytes, const struct result *r)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("%12" PRIu64 "  %s\n", bytes, r->outcome == DEADLOCK ? "deadlock" : "passed");
 		return;
 	}
@@ -458,12 +422,12 @@ static bool find_border(const struct options *o, struct border *b)
 
 static void report_start(const struct options *o)
 {
-	if (!o->json)
+	if (!o->stage.json)
 		return;
 	struct json j;
 	record_begin(&j, "start");
 	json_str(&j, "client", o->fixed ? "reads while it writes" : "writes, then reads");
-	json_str(&j, "server", o->host);
+	json_str(&j, "server", o->stage.host);
 	json_u64(&j, "bytes", o->bytes);
 	json_u64(&j, "send_buffer", o->socket.send_buffer);
 	json_u64(&j, "receive_buffer", o->socket.receive_buffer);
@@ -499,7 +463,7 @@ static void print_sum(const char *from, const struct holding *sender, const char
 
 static void print_holdings(const struct options *o, const struct holdings *h)
 {
-	if (o->host == NULL) {
+	if (o->stage.host == NULL) {
 		print_sum("client", &h->client, "server", &h->server);
 		print_sum("server", &h->server, "client", &h->client);
 	} else {
@@ -512,7 +476,7 @@ static void print_holdings(const struct options *o, const struct holdings *h)
 static void report_total(const struct options *o, uint64_t bytes, const struct result *r)
 {
 	char duration[UNITS_TEXT];
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("%s: %s after %s\n", o->fixed ? "reads while it writes" : "writes, then reads",
 		       r->outcome == DEADLOCK ? "deadlock, seen"
 		       : r->outcome == ENDED  ? "all sent and received"
@@ -528,8 +492,8 @@ static void report_total(const struct options *o, uint64_t bytes, const struct r
 	json_bool(&j, "deadlock", r->outcome == DEADLOCK);
 	json_u64(&j, "right_bytes", r->right_bytes);
 	put_holding(&j, "client", &r->holdings.client, true);
-	put_holding(&j, "server", &r->holdings.server, o->host == NULL);
-	if (o->host == NULL)
+	put_holding(&j, "server", &r->holdings.server, o->stage.host == NULL);
+	if (o->stage.host == NULL)
 		json_bool(&j, "conserved", is_conserved(&r->holdings));
 	else
 		json_null(&j, "conserved");
@@ -540,7 +504,7 @@ static void report_total(const struct options *o, uint64_t bytes, const struct r
 
 static void report_border(const struct options *o, const struct border *b)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		if (b->stuck == UINT64_MAX)
 			printf("%" PRIu64 " bytes passed: try with more --bytes\n", b->passed);
 		else
@@ -593,9 +557,8 @@ static const struct arg_example statuses[] = {
 
 static struct options parse_options(int argc, char **argv)
 {
-	const uint64_t day_ns = UINT64_C(24) * 3600 * NS_PER_S;
 	struct options o = {
-		.port = DEFAULT_PORT,
+		.stage = { .port = DEFAULT_PORT, .timeout_ns = STALL_NS },
 		.bytes = 64 * 1024 * 1024,
 		.patience_ns = 500 * NS_PER_MS,
 	};
@@ -606,12 +569,12 @@ static struct options parse_options(int argc, char **argv)
 		{ '\0', "bytes", ARG_SIZE, &o.bytes, 0, UINT64_C(1) << 40, "SIZE", "how many to send; with --find at most" },
 		{ '\0', "sndbuf", ARG_SIZE, &o.socket.send_buffer, 1, 1 << 30, "SIZE", "SO_SNDBUF; the system's own without it" },
 		{ '\0', "rcvbuf", ARG_SIZE, &o.socket.receive_buffer, 1, 1 << 30, "SIZE", "SO_RCVBUF; the system's own without it" },
-		{ 'p', "port", ARG_PORT, &o.port, .value_name = "PORT", .help = "the port of HOST" },
-		{ '4', "ipv4", ARG_FLAG, &o.ipv4, .help = "IPv4 only" },
-		{ '6', "ipv6", ARG_FLAG, &o.ipv6, .help = "IPv6 only" },
-		{ '\0', "patience", ARG_DURATION, &o.patience_ns, 1, day_ns, "D", "a deadlock is one when nothing has changed for so long" },
-		{ '\0', "hold", ARG_DURATION, &o.hold_ns, 0, day_ns, "D", "stay in it for so long, to be looked at" },
-		{ '\0', "json", ARG_FLAG, &o.json, .help = "one JSON object a line on standard output" },
+		{ 'p', "port", ARG_PORT, &o.stage.port, .value_name = "PORT", .help = "the port of HOST" },
+		{ '4', "ipv4", ARG_FLAG, &o.stage.ipv4, .help = "IPv4 only" },
+		{ '6', "ipv6", ARG_FLAG, &o.stage.ipv6, .help = "IPv6 only" },
+		{ '\0', "patience", ARG_DURATION, &o.patience_ns, 1, STAGE_DAY_NS, "D", "a deadlock is one when nothing has changed for so long" },
+		{ '\0', "hold", ARG_DURATION, &o.hold_ns, 0, STAGE_DAY_NS, "D", "stay in it for so long, to be looked at" },
+		{ '\0', "json", ARG_FLAG, &o.stage.json, .help = "one JSON object a line on standard output" },
 		{ 0 },
 	};
 	/* clang-format on */
@@ -627,11 +590,10 @@ static struct options parse_options(int argc, char **argv)
 	};
 	int first = args_parse(&spec, argc, argv);
 	if (first < argc)
-		o.host = argv[first++];
+		o.stage.host = argv[first++];
 	if (first < argc)
 		args_misuse("'%s' is too much", argv[first]);
-	if (o.ipv4 && o.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o.stage);
 	if (o.find && o.fixed)
 		args_misuse("--fixed has no border to find");
 	return o;

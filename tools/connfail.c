@@ -662,8 +662,7 @@ static void check_options(const struct options *o, char **targets)
 {
 	char host[HOST_TEXT];
 	uint64_t port;
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->writable && o->fixed)
 		args_misuse("--writable is what --fixed does not do");
 	if (o->stage.port == 0)

@@ -673,25 +673,16 @@ static struct options parse_options(int argc, char **argv)
 		.exit_statuses = statuses,
 		.see_also = "tcplab(1), ipv6(7), getaddrinfo(3). Each figure explained: docs/tools/dualstack.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
+	o.experiment = *STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
 	return o;
 }
 
 static void check_options(const struct options *o)
 {
-	bool is_known = false;
-	for (size_t i = 0; o->experiment != NULL && i < COUNT_OF(experiments); i++)
-		is_known |= strcmp(o->experiment, experiments[i]) == 0;
-	if (!is_known)
-		args_misuse("say which experiment: bind, reach, acl or race");
 	bool is_race = strcmp(o->experiment, "race") == 0;
 	if (!is_race && (o->stage.host != NULL || o->stage.port != 0 || o->refused || o->stage.ipv4 || o->stage.ipv6))
 		args_misuse("--host, -p, --refused, -4 and -6 are for a race");
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->stage.host == NULL && (o->stage.ipv4 || o->stage.ipv6 || o->stage.port != 0))
 		args_misuse("-p, -4 and -6 need a --host");
 	if (o->refused && o->stage.port != 0)

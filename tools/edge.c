@@ -26,12 +26,14 @@
 #include "clock.h"
 #include "diag.h"
 #include "io.h"
-#include "json.h"
 #include "mem.h"
 #include "os.h"
+#include "record.h"
 #include "sig.h"
 #include "sock.h"
 #include "tcpinfo.h"
+
+#include "pitfall/stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,15 +42,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum trigger { LEVEL, EDGE };
 
 struct options {
-	const char *experiment;
-	int trigger; /* enum trigger; -1: not given */
+	const struct experiment *x;
+	const char *experiment; /* its name */
+	int trigger;            /* enum trigger; -1: not given */
 	bool fixed, json;
 	uint64_t bytes, read_len, number, time_ns, patience_ns; /* 0: as the experiment likes it */
 };
@@ -73,11 +75,9 @@ static void note(struct findings *f, const char *key, uint64_t value, const char
 	}
 }
 
-static void record_begin(struct json *j, const char *record, const struct options *o)
+static void begin_record(struct json *j, const char *record, const struct options *o)
 {
-	json_begin(j, stdout);
-	json_str(j, "schema", "tcplab.edge/1");
-	json_str(j, "record", record);
+	record_begin(j, record);
 	json_str(j, "experiment", o->experiment);
 	json_str(j, "trigger", o->trigger == EDGE ? "edge" : "level");
 	json_bool(j, "fixed", o->fixed);
@@ -87,7 +87,7 @@ static void report_start(const struct options *o, const char *how)
 {
 	if (o->json) {
 		struct json j;
-		record_begin(&j, "start", o);
+		begin_record(&j, "start", o);
 		json_end(&j);
 	} else {
 		printf("%s: %s-triggered, %s\n", o->experiment, o->trigger == EDGE ? "edge" : "level", how);
@@ -98,7 +98,7 @@ static void report_total(const struct options *o, const struct findings *f)
 {
 	struct json j;
 	if (o->json)
-		record_begin(&j, "total", o);
+		begin_record(&j, "total", o);
 	for (size_t i = 0; i < f->n; i++) {
 		if (o->json)
 			json_u64(&j, f->figure[i].key, f->figure[i].value);
@@ -117,7 +117,7 @@ static _Noreturn void fail(const struct options *o, const struct net_error *e)
 	char text[NET_ERROR_TEXT];
 	if (o->json) {
 		struct json j;
-		record_begin(&j, "error", o);
+		begin_record(&j, "error", o);
 		json_str(&j, "op", e->op);
 		json_str(&j, "object", e->object);
 		json_str(&j, "errno", net_error_symbol(e));
@@ -175,13 +175,6 @@ static int accept_one(const struct options *o, int listen_fd)
 	return fd;
 }
 
-/* Bytes that have arrived and were not read (SIOCINQ, tcp(7)). */
-static uint64_t unread(int fd)
-{
-	int n = 0;
-	return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
-}
-
 /* Connections that have arrived and were not accepted: of a listening socket the kernel tells them in this field. */
 static uint64_t in_backlog(int listen_fd)
 {
@@ -197,7 +190,7 @@ static void settle(const struct options *o, uint64_t (*arrived)(int), int fd, ui
 		if (clk_mono_ns() > give_up_ns) {
 			errno = ETIMEDOUT;
 			fail_errno(o, "wait for",
-				   arrived == unread ? "bytes sent over loopback" : "connections to loopback");
+				   arrived == stage_unread ? "bytes sent over loopback" : "connections to loopback");
 		}
 		clk_sleep_until_ns(clk_mono_ns() + 100 * NS_PER_US);
 	}
@@ -225,12 +218,12 @@ static void close_pair(const struct pair *p)
 static void peer_sends(const struct options *o, const struct pair *p, uint64_t n)
 {
 	struct io_until until = { .deadline_ns = clk_mono_ns() + UINT64_C(5) * NS_PER_S };
-	uint64_t before = unread(p->ours);
+	uint64_t before = stage_unread(p->ours);
 	void *bytes = xcalloc(1, n);
 	if (io_write_full(p->peers, bytes, n, &until) < 0)
 		fail_errno(o, "send", "to ourselves");
 	free(bytes);
-	settle(o, unread, p->ours, before + n);
+	settle(o, stage_unread, p->ours, before + n);
 }
 
 /* --- epoll ------------------------------------------------------------------------------------------------------- */
@@ -325,7 +318,7 @@ static void run_stuck(const struct options *o, struct findings *f)
 	note(f, "wakes", r.wakes, "wake-ups");
 	note(f, "reads", r.reads, "reads, EAGAIN included");
 	note(f, "got_bytes", r.got_bytes, "bytes read");
-	note(f, "left_bytes", unread(r.pair.ours), "bytes left in the socket");
+	note(f, "left_bytes", stage_unread(r.pair.ours), "bytes left in the socket");
 
 	struct reader before = r;
 	peer_sends(o, &r.pair, 1);
@@ -334,7 +327,7 @@ static void run_stuck(const struct options *o, struct findings *f)
 	note(f, "more_wakes", r.wakes - before.wakes, "wake-ups for it");
 	note(f, "more_reads", r.reads - before.reads, "reads, EAGAIN included");
 	note(f, "more_got_bytes", r.got_bytes - before.got_bytes, "bytes read");
-	note(f, "more_left_bytes", unread(r.pair.ours), "bytes left in the socket");
+	note(f, "more_left_bytes", stage_unread(r.pair.ours), "bytes left in the socket");
 	close(epoll_fd);
 	close_pair(&r.pair);
 }
@@ -349,7 +342,7 @@ static void answer_if_complete(const struct options *o, struct reader *r)
 		return;
 	if (send(r->pair.ours, "ok", ANSWER_LEN, MSG_NOSIGNAL) != ANSWER_LEN)
 		fail_errno(o, "send", "an answer");
-	settle(o, unread, r->pair.peers, ANSWER_LEN);
+	settle(o, stage_unread, r->pair.peers, ANSWER_LEN);
 	r->answered = true;
 }
 
@@ -369,7 +362,7 @@ static void run_request(const struct options *o, struct findings *f)
 		sum.reads += readers[i].reads;
 		sum.got_bytes += readers[i].got_bytes;
 		answered += readers[i].answered;
-		left_bytes += unread(readers[i].pair.ours);
+		left_bytes += stage_unread(readers[i].pair.ours);
 		close_pair(&readers[i].pair);
 	}
 	close(epoll_fd);
@@ -564,6 +557,24 @@ static const struct arg_example examples[] = {
 	{ 0 },
 };
 
+/* With the experiment's defaults. */
+static void complete(struct options *o)
+{
+	const struct experiment *x = o->x;
+	if (o->bytes != 0 && x->bytes_max == 0)
+		args_misuse("--bytes is not for %s", x->name);
+	if (o->bytes > x->bytes_max)
+		args_misuse("--bytes: %s takes at most %" PRIu64 " of them", x->name, x->bytes_max);
+	if (o->number != 0 && x->number == 0)
+		args_misuse("--number is for request and accept");
+	if (o->trigger < 0)
+		o->trigger = (int)x->trigger;
+	if (o->bytes == 0)
+		o->bytes = x->bytes;
+	if (o->number == 0)
+		o->number = x->number;
+}
+
 static struct options parse_options(int argc, char **argv)
 {
 	static const char *const trigger_choices[] = { "level", "edge", NULL };
@@ -598,36 +609,10 @@ static struct options parse_options(int argc, char **argv)
 		.examples = examples,
 		.see_also = "tcplab(1), epoll(7), epoll_ctl(2). Each figure explained: docs/tools/edge.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
+	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
+	o.experiment = o.x->name;
+	complete(&o);
 	return o;
-}
-
-/* Finds the experiment, and completes the options with its defaults. */
-static const struct experiment *choose(struct options *o)
-{
-	const struct experiment *x = NULL;
-	for (size_t i = 0; i < COUNT_OF(experiments) && o->experiment != NULL; i++) {
-		if (strcmp(experiments[i].name, o->experiment) == 0)
-			x = &experiments[i];
-	}
-	if (x == NULL)
-		args_misuse("say which experiment: stuck, request, accept or epollout");
-	if (o->bytes != 0 && x->bytes_max == 0)
-		args_misuse("--bytes is not for %s", x->name);
-	if (o->bytes > x->bytes_max)
-		args_misuse("--bytes: %s takes at most %" PRIu64 " of them", x->name, x->bytes_max);
-	if (o->number != 0 && x->number == 0)
-		args_misuse("--number is for request and accept");
-	if (o->trigger < 0)
-		o->trigger = (int)x->trigger;
-	if (o->bytes == 0)
-		o->bytes = x->bytes;
-	if (o->number == 0)
-		o->number = x->number;
-	return x;
 }
 
 int main(int argc, char **argv)
@@ -635,16 +620,13 @@ int main(int argc, char **argv)
 	diag_tool = "edge";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	const struct experiment *x = choose(&o);
 	sig_open();
 	sig_let_in(true); /* into epoll_wait, above all */
 	os_raise_fd_limit();
 
 	struct findings f = { 0 };
-	report_start(&o, o.fixed ? x->how_fixed : x->how);
-	x->run(&o, &f);
+	report_start(&o, o.fixed ? o.x->how_fixed : o.x->how);
+	o.x->run(&o, &f);
 	report_total(&o, &f);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		die("cannot write the report to standard output");
-	return sig_exit_status(0);
+	return record_finish(sig_exit_status(0));
 }

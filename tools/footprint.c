@@ -523,8 +523,7 @@ static struct footprint_options parse_options(int argc, char **argv)
 		args_misuse("'%s' is no number of connections, 1 to %d", argv[first], NUMBER_MAX);
 	if (first + 1 < argc)
 		args_misuse("'%s' is too much", argv[first + 1]);
-	if (o.stage.ipv4 && o.stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o.stage);
 	if (o.fixed && o.serving != BUFFERS)
 		args_misuse("--fixed is about the buffers, not for --serve %s", footprint_serving_names[o.serving]);
 	return o;

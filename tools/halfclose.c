@@ -483,8 +483,7 @@ static struct options parse_options(int argc, char **argv)
 
 static void check_options(const struct options *o)
 {
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->stage.server == (o->stage.host != NULL) || (o->stage.server && o->relay))
 		args_misuse("say -s to serve, or the HOST of the server to ask it, or --relay and HOST");
 	if (o->stage.server && (o->fixed || o->never))

@@ -492,8 +492,7 @@ static uint64_t long_enough_ns(const struct halfopen_options *o)
 static void check_options(struct halfopen_options *o, char **operands)
 {
 	const char *name = *operands;
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->stage.server && name != NULL)
 		args_misuse("-s serves, and has no operand");
 	if (!o->stage.server && name == NULL)

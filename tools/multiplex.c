@@ -28,6 +28,7 @@
 #include "os.h"
 #include "sig.h"
 #include "sock.h"
+#include "sort.h"
 #include "units.h"
 
 #include <errno.h>
@@ -284,12 +285,6 @@ static void measure_row(struct bench *b, uint64_t n_idle, struct multiplex_cell 
 
 /* --- main --------------------------------------------------------------------------------------------------------- */
 
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 /* "10,1000": in ascending order. */
 static size_t parse_counts(const char *text, uint64_t out[static MULTIPLEX_COUNTS])
 {
@@ -305,7 +300,7 @@ static size_t parse_counts(const char *text, uint64_t out[static MULTIPLEX_COUNT
 		more = text[len] == ',';
 		text += len + 1;
 	}
-	qsort(out, n, sizeof(out[0]), compare_u64);
+	sort_u64(out, n);
 	return n;
 }
 

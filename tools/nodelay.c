@@ -37,6 +37,7 @@
 #include "record.h"
 #include "sig.h"
 #include "sock.h"
+#include "sort.h"
 #include "tcpinfo.h"
 #include "units.h"
 
@@ -317,12 +318,6 @@ struct tally {
 	uint64_t delayed_acks; /* of the whole machine, as far as our network namespace goes */
 };
 
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return (x > y) - (x < y);
-}
-
 /* Did most of them stall, and not just one that met a busy machine? The first round is left out: on a new connection the
  * kernel acknowledges at once for a while. */
 static bool is_slow(const struct tally *t)
@@ -420,7 +415,7 @@ static void put_wait(struct json *j, const char *key, const struct tally *t, uin
 
 static void report_total(const struct options *o, struct tally *t)
 {
-	qsort(t->waits, t->requests, sizeof(t->waits[0]), compare_u64);
+	sort_u64(t->waits, t->requests);
 	if (!o->stage.json) {
 		report_text(o, t);
 		return;

@@ -128,13 +128,6 @@ static uint64_t send_queue(int fd)
 	return ioctl(fd, TIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
 }
 
-/* Bytes that have arrived and that nobody has read. */
-static uint64_t unread(int fd)
-{
-	int n = 0;
-	return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
-}
-
 /* What the kernel counts when it ends a connection in its own way. */
 static const struct {
 	const char *name, *key;
@@ -226,7 +219,7 @@ static void end_our_direction(int fd)
 static void close_client(struct server *s, struct client *c, int error)
 {
 	static struct farewell f; /* static: it has room for all counters, twice */
-	f = (struct farewell){ .unread = unread(c->fd), .queue = send_queue(c->fd), .error = error };
+	f = (struct farewell){ .unread = stage_unread(c->fd), .queue = send_queue(c->fd), .error = error };
 	/* WHY: a plain close in the middle would look to the client like the end of all of it. */
 	if (error != 0 && (c->phase != DRAINING || error == ETIMEDOUT))
 		set_linger(c->fd, 0);

@@ -46,7 +46,7 @@ enum { TEXT_MAX = 64, CONTROL_HEAD = 12, CONTROL_MAX = 16, BULK = 32 * 1024, SMA
 
 struct options {
 	struct stage stage;
-	const char *experiment;
+	const struct experiment *x;
 	bool fixed;
 };
 
@@ -202,6 +202,14 @@ static void look_for_mark(struct run *r)
 	note(r, "receiver", "sockatmark", is_there > 0 ? "1" : "0", is_there < 0 ? errno : 0);
 }
 
+/* The stream up to the mark, and what is behind it. */
+static void take_to_the_end(struct run *r)
+{
+	take_some(r, r->receiver);
+	look_for_mark(r);
+	take_some(r, r->receiver);
+}
+
 static void look_for_events(struct run *r)
 {
 	struct pollfd p = { .fd = r->receiver, .events = POLLIN | POLLPRI };
@@ -225,18 +233,14 @@ static void receive_mark(struct run *r)
 	look_for_events(r);
 	take_urgent(r);
 	take_urgent(r);
-	take_some(r, r->receiver);
-	look_for_mark(r);
-	take_some(r, r->receiver);
+	take_to_the_end(r);
 }
 
 /* Who reads on has passed the mark, and the byte is gone: EINVAL a third time. */
 static void receive_late(struct run *r)
 {
 	send_script(r);
-	take_some(r, r->receiver);
-	look_for_mark(r);
-	take_some(r, r->receiver);
+	take_to_the_end(r);
 	take_urgent(r);
 }
 
@@ -249,9 +253,7 @@ static void receive_inline(struct run *r)
 	send_script(r);
 	look_for_events(r);
 	take_urgent(r);
-	take_some(r, r->receiver);
-	look_for_mark(r);
-	take_some(r, r->receiver);
+	take_to_the_end(r);
 }
 
 /* SIGURG for urgent data of this socket (socket(7), F_SETOWN in fcntl(2)). It stays pending, so that it can be
@@ -285,9 +287,7 @@ static void receive_signal(struct run *r)
 	r->announced = take_signals();
 	note_number(r, "receiver", "SIGURG, times", r->announced);
 	take_urgent(r);
-	take_some(r, r->receiver);
-	look_for_mark(r);
-	take_some(r, r->receiver);
+	take_to_the_end(r);
 }
 
 /* What most relays, proxies and tunnels do. A byte that is not in the stream is not in what they read. */
@@ -346,35 +346,24 @@ static void receive_full(struct run *r)
 	take_urgent(r);
 }
 
+/* clang-format off */
 static const struct experiment experiments[] = {
-	{ "mark", "three bytes sent as urgent", { "hello", "!abc", "world" }, "c", "helloab|world", receive_mark },
-	{ "twice", "two urgent messages", { "hello", "!a", "!b", "world" }, "b", "helloa|world", receive_mark },
-	{ "late",
-	  "the receiver reads what is there, and asks for what is urgent then",
-	  { "hello", "!abc", "world" },
-	  "",
-	  "helloab|world",
-	  receive_late },
-	{ "inline",
-	  "the urgent byte is left in the stream",
-	  { "hello", "!abc", "world" },
-	  "",
-	  "helloab|cworld",
-	  receive_inline },
-	{ "signal",
-	  "two urgent messages, and a signal for them",
-	  { "hello", "!a", "!b", "world" },
-	  "b",
-	  "helloa|world",
-	  receive_signal },
-	{ "relay",
-	  "a relay stands between the two",
-	  { "hello", "!abc", "world" },
-	  "",
-	  "helloabworld",
-	  receive_behind_relay },
-	{ "full", "the receiver has not read for a while", { "!!" }, "!", "", receive_full },
+	{ "mark", "three bytes sent as urgent",
+	  { "hello", "!abc", "world" }, "c", "helloab|world", receive_mark },
+	{ "twice", "two urgent messages",
+	  { "hello", "!a", "!b", "world" }, "b", "helloa|world", receive_mark },
+	{ "late", "the receiver reads what is there, and asks for what is urgent then",
+	  { "hello", "!abc", "world" }, "", "helloab|world", receive_late },
+	{ "inline", "the urgent byte is left in the stream",
+	  { "hello", "!abc", "world" }, "", "helloab|cworld", receive_inline },
+	{ "signal", "two urgent messages, and a signal for them",
+	  { "hello", "!a", "!b", "world" }, "b", "helloa|world", receive_signal },
+	{ "relay", "a relay stands between the two",
+	  { "hello", "!abc", "world" }, "", "helloabworld", receive_behind_relay },
+	{ "full", "the receiver has not read for a while",
+	  { "!!" }, "!", "", receive_full },
 };
+/* clang-format on */
 
 /* --- the fix ----------------------------------------------------------------------------------------------------- */
 
@@ -584,22 +573,9 @@ static struct options parse_options(int argc, char **argv)
 		.see_also = "tcplab(1), send(2), recv(2), sockatmark(3), tcp(7). Each figure explained: "
 			    "docs/tools/sendoob.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
-	if (o.stage.ipv4 && o.stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
+	stage_check_family(&o.stage);
 	return o;
-}
-
-static const struct experiment *choose(const struct options *o)
-{
-	for (size_t i = 0; i < COUNT_OF(experiments) && o->experiment != NULL; i++) {
-		if (strcmp(experiments[i].name, o->experiment) == 0)
-			return &experiments[i];
-	}
-	args_misuse("say which experiment: mark, twice, late, inline, signal, relay or full");
 }
 
 int main(int argc, char **argv)
@@ -607,7 +583,7 @@ int main(int argc, char **argv)
 	diag_tool = "sendoob";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	struct run r = { .o = &o, .x = choose(&o) };
+	struct run r = { .o = &o, .x = o.x };
 	struct sock_options small = { .receive_buffer = SMALL_BUFFER };
 	char urgent[TEXT_MAX] = "", stream[TEXT_MAX] = "";
 	sig_open();

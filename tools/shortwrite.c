@@ -19,17 +19,16 @@
  * believes to have sent; so the receiver finds the place from which on the two disagree. (One byte in 256 agrees by accident.)
  *
  * The chapters: the receiver, the sender, the four kinds of descriptors, reports, options and main. */
-#include "addr.h"
 #include "args.h"
 #include "clock.h"
 #include "diag.h"
-#include "io.h"
 #include "mem.h"
 #include "os.h"
 #include "prng.h"
 #include "record.h"
 #include "sig.h"
-#include "sock.h"
+
+#include "pitfall/stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +50,9 @@ static const char *const manner_texts[] = { "what write(2) returns is not looked
 					    "keeps the rest, and waits for room" };
 
 struct options {
-	const char *experiment;
-	bool fixed, spin, json;
+	struct stage stage; /* of this only --json */
+	const struct experiment *x;
+	bool fixed, spin;
 	enum manner manner;
 	uint64_t bytes, block_len, gap_ns, pause_ns;
 };
@@ -192,23 +192,10 @@ struct ends {
 	int to_write, to_read;
 };
 
-static _Noreturn void fail(const struct options *o, const struct net_error *e)
-{
-	record_error(o->json, e);
-	exit(1);
-}
-
-static _Noreturn void fail_errno(const struct options *o, const char *op, const char *object)
-{
-	struct net_error e = { 0 };
-	net_fail(&e, op, object);
-	fail(o, &e);
-}
-
 static void make_non_blocking(const struct options *o, int fd)
 {
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		fail_errno(o, "fcntl", "O_NONBLOCK");
+		stage_fail_errno(&o->stage, "fcntl", "O_NONBLOCK");
 }
 
 /* A blocking connection on loopback, with small buffers. */
@@ -216,20 +203,10 @@ static struct ends open_connection(const struct options *o)
 {
 	struct sock_options small = { .send_buffer = BUFFER_LEN, .receive_buffer = BUFFER_LEN };
 	struct net_error e = { 0 };
-	struct addr bound;
-	struct ends ends;
-	struct io_until until = { .deadline_ns = clk_mono_ns() + UINT64_C(5) * NS_PER_S };
-	int listen_fd = sock_serve("127.0.0.1", 0, AF_INET, &small, &bound, &e);
-	if (listen_fd < 0)
-		fail(o, &e);
-	ends.to_write = sock_connect(&bound, 1, NULL, &small, &until, &e);
-	if (ends.to_write < 0)
-		fail(o, &e);
-	ends.to_read = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (ends.to_read < 0)
-		fail_errno(o, "accept", "a connection");
-	close(listen_fd);
-	return ends;
+	int fds[2];
+	if (stage_pair(AF_INET, &small, &small, fds, &e) < 0)
+		stage_fail(&o->stage, &e);
+	return (struct ends){ .to_write = fds[1], .to_read = fds[0] };
 }
 
 static struct ends open_socket(const struct options *o)
@@ -243,7 +220,7 @@ static struct ends open_pipe(const struct options *o)
 {
 	int fds[2];
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		fail_errno(o, "pipe2", "two ends");
+		stage_fail_errno(&o->stage, "pipe2", "two ends");
 	make_non_blocking(o, fds[1]);
 	return (struct ends){ .to_write = fds[1], .to_read = fds[0] };
 }
@@ -254,7 +231,7 @@ static struct ends open_with_timeout(const struct options *o)
 	struct ends ends = open_connection(o);
 	struct timeval tick = { .tv_usec = TICK_US };
 	if (setsockopt(ends.to_write, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof(tick)) < 0)
-		fail_errno(o, "set", "SO_SNDTIMEO");
+		stage_fail_errno(&o->stage, "set", "SO_SNDTIMEO");
 	return ends;
 }
 
@@ -288,15 +265,15 @@ static const struct experiment {
 
 /* --- reports ----------------------------------------------------------------------------------------------------- */
 
-static void report_start(const struct options *o, const struct experiment *x)
+static void report_start(const struct options *o)
 {
-	if (!o->json) {
-		printf("%s: %s; the sender: %s\n", x->name, x->text, manner_texts[o->manner]);
+	if (!o->stage.json) {
+		printf("%s: %s; the sender: %s\n", o->x->name, o->x->text, manner_texts[o->manner]);
 		return;
 	}
 	struct json j;
 	record_begin(&j, "start");
-	json_str(&j, "experiment", x->name);
+	json_str(&j, "experiment", o->x->name);
 	json_str(&j, "manner", manner_names[o->manner]);
 	json_u64(&j, "bytes", o->bytes);
 	json_u64(&j, "block_bytes", o->block_len);
@@ -323,21 +300,21 @@ static void report_total(const struct options *o, const struct sender *s, const 
 		{ "cpu_ns", "ns of them on the processor", s->cpu_ns },
 	};
 	struct json j;
-	if (o->json) {
+	if (o->stage.json) {
 		record_begin(&j, "total");
-		json_str(&j, "experiment", o->experiment);
+		json_str(&j, "experiment", o->x->name);
 		json_str(&j, "manner", manner_names[o->manner]);
 	}
 	for (size_t i = 0; i < COUNT_OF(figures); i++) {
 		bool is_known = figures[i].value != UINT64_MAX;
-		if (o->json && is_known)
+		if (o->stage.json && is_known)
 			json_u64(&j, figures[i].key, figures[i].value);
-		else if (o->json)
+		else if (o->stage.json)
 			json_null(&j, figures[i].key);
 		else if (is_known)
 			printf("%12" PRIu64 "  %s\n", figures[i].value, figures[i].text);
 	}
-	if (o->json) {
+	if (o->stage.json) {
 		json_bool(&j, "interrupted", sig_pending(NULL) != 0);
 		json_end(&j);
 	}
@@ -352,26 +329,25 @@ static bool is_as_promised(const struct options *o, const struct sender *s, cons
 	return o->manner == IGNORES ? !is_whole : is_whole;
 }
 
-static int run(const struct options *o, const struct experiment *x)
+static int run(const struct options *o)
 {
-	struct net_error e = { 0 };
-	struct ends ends = x->open(o);
+	struct ends ends = o->x->open(o);
 	struct receiver r = { .fd = ends.to_read, .pause_ns = o->pause_ns };
 	struct sender s = { .o = o, .receiver = &r, .fd = ends.to_write, .first_cut = UINT64_MAX };
 	pthread_t thread;
+	sig_let_in(true); /* while a write(2) blocks */
 	errno = os_thread_start(&thread, STACK_LEN, receive_all, &r);
 	if (errno != 0)
-		fail_errno(o, "start", "a thread");
+		stage_fail_errno(&o->stage, "start", "a thread");
 	if (send_all(&s) < 0)
-		fail_errno(o, "write", "to the receiver");
+		stage_fail_errno(&o->stage, "write", "to the receiver");
 	atomic_store(&r.begin, true);
 	close(ends.to_write);
 	pthread_join(thread, NULL);
 	close(ends.to_read);
 	if (r.error != 0) {
 		errno = r.error;
-		net_fail(&e, "read", "from the sender");
-		fail(o, &e);
+		stage_fail_errno(&o->stage, "read", "from the sender");
 	}
 	report_total(o, &s, &r);
 	return sig_exit_status(is_as_promised(o, &s, &r) ? 0 : 3);
@@ -426,7 +402,7 @@ static struct options parse_options(int argc, char **argv)
 		{ '\0', "gap", ARG_DURATION, &o.gap_ns, 0, UINT64_C(60) * NS_PER_S, "D", "the sender: a block every so often" },
 		{ '\0', "pause", ARG_DURATION, &o.pause_ns, 0, UINT64_C(60) * NS_PER_S, "D", "the receiver: for so long after each "
 		  "read(2) of up to 64K" },
-		{ '\0', "json", ARG_FLAG, &o.json, .help = "one JSON object a line on standard output" },
+		{ '\0', "json", ARG_FLAG, &o.stage.json, .help = "one JSON object a line on standard output" },
 		{ 0 },
 	};
 	/* clang-format on */
@@ -440,28 +416,13 @@ static struct options parse_options(int argc, char **argv)
 		.exit_statuses = statuses,
 		.see_also = "tcplab(1), write(2), pipe(7), poll(2). Each figure explained: docs/tools/shortwrite.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
+	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
+	if (o.fixed && o.spin)
+		args_misuse("--fixed and --spin exclude each other");
+	if (o.spin && o.x->blocks)
+		args_misuse("--spin is for socket and pipe: the others block");
 	o.manner = o.fixed ? KEEPS : o.spin ? SPINS : IGNORES;
 	return o;
-}
-
-static const struct experiment *choose(const struct options *o)
-{
-	const struct experiment *x = NULL;
-	for (size_t i = 0; i < COUNT_OF(experiments) && o->experiment != NULL; i++) {
-		if (strcmp(experiments[i].name, o->experiment) == 0)
-			x = &experiments[i];
-	}
-	if (x == NULL)
-		args_misuse("say which experiment: socket, pipe, timeout or signal");
-	if (o->fixed && o->spin)
-		args_misuse("--fixed and --spin exclude each other");
-	if (o->spin && x->blocks)
-		args_misuse("--spin is for socket and pipe: the others block");
-	return x;
 }
 
 int main(int argc, char **argv)
@@ -469,10 +430,7 @@ int main(int argc, char **argv)
 	diag_tool = "shortwrite";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	const struct experiment *x = choose(&o);
 	sig_open();
-	sig_let_in(true); /* while a write(2) blocks */
-
-	report_start(&o, x);
-	return record_finish(run(&o, x));
+	report_start(&o);
+	return record_finish(run(&o));
 }

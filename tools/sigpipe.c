@@ -20,14 +20,13 @@
  * for time to pass: the peer is gone before the writer begins, and for its reset the writer waits in poll(2).
  *
  * The chapters: steps, the peer, the writers, the program that is executed, reports, options and main. */
-#include "addr.h"
 #include "args.h"
-#include "clock.h"
 #include "diag.h"
-#include "io.h"
 #include "record.h"
 #include "sig.h"
 #include "sock.h"
+
+#include "pitfall/stage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,8 +49,9 @@ static const char *const care_names[] = { "none", "ignore", "nosignal", "look" }
 static const char *const care_texts[] = { "as it is", "SIGPIPE ignored", "MSG_NOSIGNAL", "reads before it writes" };
 
 struct options {
-	const char *experiment;
-	bool fixed, json;
+	struct stage stage; /* of this only --json */
+	const struct experiment *x;
+	bool fixed;
 };
 
 /* --- steps ------------------------------------------------------------------------------------------------------- */
@@ -86,37 +86,15 @@ static ssize_t end_step(struct diary *d, ssize_t result)
 
 /* --- the peer, which goes away ----------------------------------------------------------------------------------- */
 
-/* All of it is this machine: whatever fails ends the run. */
-static _Noreturn void fail(const struct options *o, const struct net_error *e)
-{
-	record_error(o->json, e);
-	exit(1);
-}
-
-static _Noreturn void fail_errno(const struct options *o, const char *op, const char *object)
-{
-	struct net_error e = { 0 };
-	net_fail(&e, op, object);
-	fail(o, &e);
-}
-
 /* Two ends of a connection on loopback. */
 static void open_connection(const struct options *o, int *ours, int *peers)
 {
-	struct sock_options none = { 0 };
 	struct net_error e = { 0 };
-	struct addr bound;
-	struct io_until until = { .deadline_ns = clk_mono_ns() + UINT64_C(5) * NS_PER_S };
-	int listen_fd = sock_serve("127.0.0.1", 0, AF_INET, &none, &bound, &e);
-	if (listen_fd < 0)
-		fail(o, &e);
-	*ours = sock_connect(&bound, 1, NULL, &none, &until, &e);
-	if (*ours < 0)
-		fail(o, &e);
-	*peers = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (*peers < 0)
-		fail_errno(o, "accept", "a connection");
-	close(listen_fd);
+	int fds[2];
+	if (stage_pair(AF_INET, NULL, NULL, fds, &e) < 0)
+		stage_fail(&o->stage, &e);
+	*peers = fds[0];
+	*ours = fds[1];
 }
 
 /* Until poll(2) reports one of these of fd; POLLERR and POLLHUP are reported in any case. */
@@ -126,7 +104,7 @@ static void await(const struct options *o, int fd, short events)
 	if (poll(&p, 1, PATIENCE_MS) == 1)
 		return;
 	errno = ETIMEDOUT;
-	fail_errno(o, "wait for", "the peer's end");
+	stage_fail_errno(&o->stage, "wait for", "the peer's end");
 }
 
 /* The peer closes in order. */
@@ -155,7 +133,7 @@ static int peer_closes_unread(const struct options *o)
 	int ours, peers;
 	open_connection(o, &ours, &peers);
 	if (send(ours, "unread", 6, MSG_NOSIGNAL) != 6)
-		fail_errno(o, "send", "to the peer");
+		stage_fail_errno(&o->stage, "send", "to the peer");
 	await(o, peers, POLLIN);
 	close(peers);
 	await(o, ours, 0);
@@ -166,7 +144,7 @@ static int reader_closes(const struct options *o)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		fail_errno(o, "pipe2", "two ends");
+		stage_fail_errno(&o->stage, "pipe2", "two ends");
 	close(ends[0]);
 	return ends[1];
 }
@@ -265,7 +243,7 @@ static int run_writer(const struct options *o, const struct experiment *x, enum 
 	memset(d, 0, sizeof(*d));
 	pid_t pid = fork();
 	if (pid < 0)
-		fail_errno(o, "fork", "a writer");
+		stage_fail_errno(&o->stage, "fork", "a writer");
 	if (pid == 0) {
 		alarm(CHILD_LIFE_S);
 		reset_signals(care == IGNORE ? SIG_IGN : SIG_DFL);
@@ -274,7 +252,7 @@ static int run_writer(const struct options *o, const struct experiment *x, enum 
 	}
 	close(fd);
 	if (waitpid(pid, &status, 0) < 0)
-		fail_errno(o, "waitpid", "a writer");
+		stage_fail_errno(&o->stage, "waitpid", "a writer");
 	return status;
 }
 
@@ -301,10 +279,10 @@ static int run_yes(const struct options *o, char said[static SAID_MAX])
 	int out[2], complaints[2], status = 0;
 	char line[2];
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(complaints, O_CLOEXEC) < 0)
-		fail_errno(o, "pipe2", "two ends");
+		stage_fail_errno(&o->stage, "pipe2", "two ends");
 	pid_t pid = fork();
 	if (pid < 0)
-		fail_errno(o, "fork", "yes");
+		stage_fail_errno(&o->stage, "fork", "yes");
 	if (pid == 0)
 		become_yes(o, out[1], complaints[1]);
 	close(out[1]);
@@ -319,10 +297,10 @@ static int run_yes(const struct options *o, char said[static SAID_MAX])
 	said[strcspn(said, "\n")] = '\0';
 	close(complaints[0]);
 	if (waitpid(pid, &status, 0) < 0)
-		fail_errno(o, "waitpid", "yes");
+		stage_fail_errno(&o->stage, "waitpid", "yes");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
 		errno = ENOENT;
-		fail_errno(o, "exec", "yes");
+		stage_fail_errno(&o->stage, "exec", "yes");
 	}
 	return status;
 }
@@ -341,7 +319,7 @@ struct tally {
 
 static void report_start(const struct options *o, const struct experiment *x)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("%s: %s\n", x->name, x->text);
 		return;
 	}
@@ -354,7 +332,7 @@ static void report_start(const struct options *o, const struct experiment *x)
 
 static void report_step(const struct options *o, enum care care, unsigned number, const struct step *s)
 {
-	if (!o->json) {
+	if (!o->stage.json) {
 		printf("    %u  %s: ", number, s->call);
 		if (!s->is_finished)
 			printf("never returned\n");
@@ -382,7 +360,7 @@ static void report_end(const struct options *o, const char *who, int status, con
 {
 	int signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	int shown = signal_number != 0 ? 128 + signal_number : WEXITSTATUS(status);
-	if (o->json) {
+	if (o->stage.json) {
 		struct json j;
 		record_begin(&j, "end");
 		json_str(&j, "writer", who);
@@ -401,7 +379,7 @@ static void report_end(const struct options *o, const char *who, int status, con
 
 static void report_total(const struct options *o, const struct experiment *x, const struct tally *t, bool as_promised)
 {
-	if (!o->json)
+	if (!o->stage.json)
 		return;
 	struct json j;
 	record_begin(&j, "total");
@@ -420,9 +398,9 @@ static void try_writer(const struct options *o, const struct experiment *x, enum
 {
 	struct diary *d = mmap(NULL, sizeof(*d), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (d == MAP_FAILED)
-		fail_errno(o, "mmap", "a diary");
+		stage_fail_errno(&o->stage, "mmap", "a diary");
 	int status = run_writer(o, x, care, d);
-	if (!o->json)
+	if (!o->stage.json)
 		printf("  %s\n", care_texts[care]);
 	for (unsigned i = 0; i < d->n; i++) {
 		report_step(o, care, i + 1, &d->steps[i]);
@@ -451,7 +429,7 @@ static bool run_exec(const struct options *o, struct tally *t)
 {
 	char said[SAID_MAX];
 	int status = run_yes(o, said);
-	if (!o->json)
+	if (!o->stage.json)
 		printf("  yes, started with SIGPIPE %s\n", o->fixed ? "as the system has it" : "ignored");
 	report_end(o, "yes", status, said[0] != '\0' ? said : NULL);
 	t->writers = 1;
@@ -498,7 +476,7 @@ static struct options parse_options(int argc, char **argv)
 	/* clang-format off */
 	const struct arg rows[] = {
 		{ '\0', "fixed", ARG_FLAG, &o.fixed, .help = "without the mistake, in each way there is" },
-		{ '\0', "json", ARG_FLAG, &o.json, .help = "one JSON object a line on standard output" },
+		{ '\0', "json", ARG_FLAG, &o.stage.json, .help = "one JSON object a line on standard output" },
 		{ 0 },
 	};
 	/* clang-format on */
@@ -512,20 +490,8 @@ static struct options parse_options(int argc, char **argv)
 		.exit_statuses = statuses,
 		.see_also = "tcplab(1), send(2), signal(7), pipe(7). Each figure explained: docs/tools/sigpipe.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
+	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
 	return o;
-}
-
-static const struct experiment *choose(const struct options *o)
-{
-	for (size_t i = 0; i < COUNT_OF(experiments) && o->experiment != NULL; i++) {
-		if (strcmp(experiments[i].name, o->experiment) == 0)
-			return &experiments[i];
-	}
-	args_misuse("say which experiment: closed, reset, unread, pipe or exec");
 }
 
 int main(int argc, char **argv)
@@ -533,7 +499,7 @@ int main(int argc, char **argv)
 	diag_tool = "sigpipe";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	const struct experiment *x = choose(&o);
+	const struct experiment *x = o.x;
 	struct tally t = { 0 };
 	sig_open(); /* this program ignores SIGPIPE; the writers decide for themselves */
 

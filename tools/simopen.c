@@ -485,8 +485,7 @@ static void check_options(struct options *o, char **operands)
 		args_misuse("say with which PEER to meet");
 	if (operands[1] != NULL)
 		args_misuse("'%s' is too much", operands[1]);
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->local_port == 0 || o->stage.port == 0)
 		args_misuse("both ports are needed, -p and --local-port: nobody can be met at an unknown one");
 	if (o->local_port + o->rounds > 65536 || o->stage.port + o->rounds > 65536)

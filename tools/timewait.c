@@ -619,6 +619,7 @@ static const struct arg_example statuses[] = {
 
 static struct options parse_options(int argc, char **argv)
 {
+	static const char *const experiments[] = { "rebind", "exhaust", "bind" };
 	struct options o = { .stage = { STAGE_DEFAULTS }, .ports = 100, .visits = 1000 };
 	/* clang-format off */
 	const struct arg rows[] = {
@@ -641,12 +642,8 @@ static struct options parse_options(int argc, char **argv)
 		.see_also =
 			"tcplab(1), socket(7), ip(7), tcp(7), ss(8). Each figure explained: docs/tools/timewait.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : "";
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
-	if (o.stage.ipv4 && o.stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	o.experiment = *STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
+	stage_check_family(&o.stage);
 	return o;
 }
 
@@ -662,11 +659,9 @@ int main(int argc, char **argv)
 	else if (strcmp(o.experiment, "exhaust") == 0)
 		moral = with_ports(&o, "a client asks again and again, with a connection for each question",
 				   o.fixed ? exhaust_fixed : exhaust);
-	else if (strcmp(o.experiment, "bind") == 0)
+	else
 		moral = with_ports(&o, "a client with an address of its own choice asks two servers in turn",
 				   o.fixed ? bind_first_fixed : bind_first);
-	else
-		args_misuse("say which experiment: rebind, exhaust or bind");
 	report_total(&o, moral);
 	return record_finish(sig_exit_status(tally.as_promised == tally.trials ? 0 : 3));
 }

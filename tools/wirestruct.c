@@ -47,7 +47,8 @@ enum { TYPE_MAX = 3, LEN_MAX = 1 << 20 };
 
 struct options {
 	struct stage stage;
-	const char *experiment;
+	const struct experiment *x;
+	const char *experiment; /* its name */
 	bool fixed;
 };
 
@@ -122,15 +123,18 @@ static struct message meant(unsigned n)
 	return (struct message){ .type = 1, .len = n, .id = 1000 + n, .flags = 3 };
 }
 
-static bool is_same(const struct message *a, const struct message *b)
-{
-	return a->type == b->type && a->len == b->len && a->id == b->id && a->flags == b->flags;
-}
-
 static uint64_t field_value(const struct message *m, unsigned field)
 {
 	const uint64_t values[FIELDS] = { m->type, m->len, m->id, m->flags };
 	return values[field];
+}
+
+static bool is_same(const struct message *a, const struct message *b)
+{
+	unsigned same = 0;
+	for (unsigned i = 0; i < FIELDS; i++)
+		same += field_value(a, i) == field_value(b, i);
+	return same == FIELDS;
 }
 
 /* --- the sender -------------------------------------------------------------------------------------------------- */
@@ -188,27 +192,14 @@ static void encode(struct stream *s, unsigned number)
 
 /* --- the receiver ------------------------------------------------------------------------------------------------ */
 
-/* A field as it lies there, in either byte order. */
+/* A field as it lies there, in this machine's byte order or the other one. */
 static uint64_t load(const unsigned char *p, size_t len, bool is_swapped)
 {
-	uint8_t u8;
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
-	switch (len) {
-	case 1:
-		memcpy(&u8, p, len);
-		return u8;
-	case 2:
-		memcpy(&u16, p, len);
-		return is_swapped ? __builtin_bswap16(u16) : u16;
-	case 4:
-		memcpy(&u32, p, len);
-		return is_swapped ? __builtin_bswap32(u32) : u32;
-	default:
-		memcpy(&u64, p, len);
-		return is_swapped ? __builtin_bswap64(u64) : u64;
-	}
+	bool is_little_end_first = (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) != is_swapped;
+	uint64_t value = 0;
+	for (size_t i = 0; i < len; i++)
+		value |= (uint64_t)p[is_little_end_first ? i : len - 1 - i] << (8 * i);
+	return value;
 }
 
 /* What `*(struct message *)p` is to a program compiled with that layout. */
@@ -557,22 +548,10 @@ static struct options parse_options(int argc, char **argv)
 		.exit_statuses = statuses,
 		.see_also = "tcplab(1), byteorder(3), endian(3). Each figure explained: docs/tools/wirestruct.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : NULL;
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
-	if (o.stage.ipv4 && o.stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
+	o.experiment = o.x->name;
+	stage_check_family(&o.stage);
 	return o;
-}
-
-static const struct experiment *choose(const struct options *o)
-{
-	for (size_t i = 0; i < sizeof(experiments) / sizeof(experiments[0]) && o->experiment != NULL; i++) {
-		if (strcmp(experiments[i].name, o->experiment) == 0)
-			return &experiments[i];
-	}
-	args_misuse("say which experiment: same, packed, i386, order, leak, old or garbage");
 }
 
 int main(int argc, char **argv)
@@ -580,7 +559,6 @@ int main(int argc, char **argv)
 	diag_tool = "wirestruct";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	const struct experiment *x = choose(&o);
 	sig_open();
-	return record_finish(run(&o, x));
+	return record_finish(run(&o, o.x));
 }

@@ -458,6 +458,7 @@ static const struct arg_example statuses[] = {
 
 static struct zerocopy_options parse_options(int argc, char **argv)
 {
+	static const char *const experiments[] = { "speed", "reuse" };
 	static const char *const ways[] = { "rw", "mmap", "memory", "sendfile", "splice", "zerocopy", NULL };
 	struct zerocopy_options o = {
 		.stage = { .port = DISCARD_PORT, STAGE_DEFAULTS },
@@ -494,24 +495,18 @@ static struct zerocopy_options parse_options(int argc, char **argv)
 		.see_also =
 			"tcplab(1), sendfile(2), splice(2), send(2). Each figure explained: docs/tools/zerocopy.md.",
 	};
-	int first = args_parse(&spec, argc, argv);
-	o.experiment = first < argc ? argv[first++] : "";
-	if (first < argc)
-		args_misuse("'%s' is too much", argv[first]);
+	o.experiment = *STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
 	return o;
 }
 
 static void check_options(const struct zerocopy_options *o)
 {
 	bool is_speed = strcmp(o->experiment, "speed") == 0;
-	if (!is_speed && strcmp(o->experiment, "reuse") != 0)
-		args_misuse("say which experiment: speed or reuse");
 	if (is_speed && o->fixed)
 		args_misuse("--fixed is for reuse: in speed there is no mistake");
 	if (!is_speed && (o->stage.host != NULL || o->verify || o->congestion != NULL || o->rounds != 1))
 		args_misuse("--to, --verify, --congestion and --rounds are for speed");
-	if (o->stage.ipv4 && o->stage.ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(&o->stage);
 	if (o->stage.host != NULL && (o->verify || o->stage.port == 0))
 		args_misuse(o->verify ? "--verify needs a reader of our own, without --to" : "--port 0 is no server");
 }

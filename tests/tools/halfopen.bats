@@ -389,3 +389,15 @@ for name in sys.argv[1:]:
 	[ -e /dev/full ] || skip "needs /dev/full"
 	run -1 bash -c "'$halfopen' hung --watch 10ms > /dev/full"
 }
+
+@test "reboot, on a slow way: the cable is not mended before the last reset has been lost" {
+	need tc
+	local -a own=(unshare -n)
+	[ "$(id -u)" -eq 0 ] || own=(unshare -Urn)
+	# 64 kbit/s: the reset arrives some milliseconds after it was sent.
+	# shellcheck disable=SC2016 # the inner shell's
+	echo 'ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 64kbit burst 200 latency 10s && exec "$@"' >slowly
+	"${own[@]}" sh slowly true || skip "needs a network of its own, and tbf in the kernel"
+	run -0 "${own[@]}" sh slowly "$halfopen" reboot --watch 300ms --json
+	same noticed "$(grep -c '"noticed":true' <<<"$output")" 0
+}

@@ -373,3 +373,15 @@ print("well")'
 	start_server "$nodelay" -s -p 0
 	run -1 bash -c "'$nodelay' 127.0.0.1 -p $PORT --fixed > /dev/full"
 }
+
+@test "wrong usage, each word alone: two of -b, --how, --fixed; what is the server's at a client" {
+	local words
+	for words in 'localhost --fixed --how writev' 'localhost --fixed -b' 'localhost -b --how buffer' 'localhost --bind 127.0.0.1' \
+		'-s --how separate' '-s -n 1' '-s -r 1'; do
+		echo "nodelay $words"
+		# shellcheck disable=SC2086 # options
+		run -2 --separate-stderr "$nodelay" $words
+		same stdout "$output" ''
+		same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
+	done
+}

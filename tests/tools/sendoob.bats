@@ -220,3 +220,19 @@ for line in sys.stdin:
 	same promised "$(ours as_promised)" false
 	came w 'helloabc|orld' 1
 }
+
+@test "a slow way from one end to the other: the reader waits until everything has arrived" {
+	need tc
+	local -a own=(unshare -n)
+	[ "$(id -u)" -eq 0 ] || own=(unshare -Urn)
+	# 64 kbit/s: the bytes are on their way for a while after send(2) has returned.
+	# shellcheck disable=SC2016 # the inner shell's
+	echo 'ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 64kbit burst 200 latency 10s && exec "$@"' >slowly
+	"${own[@]}" sh slowly true || skip "needs a network of its own, and tbf in the kernel"
+	local words
+	for words in mark relay 'late --fixed'; do
+		echo "sendoob $words"
+		# shellcheck disable=SC2086 # an experiment and an option
+		run -0 "${own[@]}" sh slowly "$sendoob" $words --json
+	done
+}

@@ -223,6 +223,27 @@ static void test_print_size(void)
 	CHECK_STR(units_size(out, UINT64_MAX), "16 EiB");
 }
 
+/* As typed, and exact. */
+static void test_short_times_and_rates(void)
+{
+	char out[UNITS_TEXT];
+	uint64_t back;
+	CHECK_STR(units_duration_short(out, 0), "0s");
+	CHECK_STR(units_duration_short(out, UINT64_C(3600000000000)), "3600s");
+	CHECK_STR(units_duration_short(out, 1500000000), "1500ms");
+	CHECK_STR(units_duration_short(out, 1500), "1500ns");
+	CHECK_STR(units_duration_short(out, 20000), "20us");
+	CHECK_STR(units_rate_short(out, 0), "0gbit");
+	CHECK_STR(units_rate_short(out, 1), "8bit");
+	CHECK_STR(units_rate_short(out, 125), "1kbit");
+	CHECK_STR(units_rate_short(out, 1250000), "10mbit");
+	CHECK_STR(units_rate_short(out, UINT64_C(125000000) * 8000), "8000gbit");
+	CHECK(units_parse_duration(units_duration_short(out, 123456789), &back));
+	CHECK_INT(back, 123456789);
+	CHECK(units_parse_rate(units_rate_short(out, 123456789), &back));
+	CHECK_INT(back, 123456789);
+}
+
 static void test_print_size_short(void)
 {
 	char out[UNITS_TEXT];
@@ -355,6 +376,7 @@ int main(void)
 	test_random_text();
 	test_print_size();
 	test_print_size_short();
+	test_short_times_and_rates();
 	test_print_rate();
 	test_print_duration();
 	test_sizes_switch_in_time();

@@ -1,10 +1,11 @@
 /* spec.c - the words in which people say what a link does, there and back. See spec.h.
  *
- * One table has all the words. A text is taken apart at commas and blanks; each word is looked up and changes a copy
- * of the spec, and only when all of them were right does the copy become the spec. */
+ * One table has all the words (vocab.h). Each changes a copy of the spec, and only when all of them were right does the
+ * copy become the spec. */
 #include "spec.h"
 
 #include "units.h"
+#include "vocab.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -22,7 +23,7 @@
 #define MAX_BURST          1e6
 #define DEFAULT_REORDER_NS UINT64_C(1000000)
 
-enum { WORD_LEN = 192, SHOWN_LEN = 24 }; /* the longest word; how much of one is repeated in a message */
+enum { WORD_LEN = VOCAB_LEN }; /* the longest word, and a NUL */
 
 static const char *const kind_names[] = {
 	[SPEC_ANY] = "any", [SPEC_SYN] = "syn", [SPEC_SYNACK] = "synack", [SPEC_DATA] = "data",
@@ -308,38 +309,34 @@ enum topic {
 	CLEAR = 1 << 17,
 };
 
-enum value { NO_VALUE, A_VALUE, PERHAPS };
-
 /* clang-format off */
 static const struct word {
-	const char *name;
-	enum value value;
+	struct vocab_row word;
 	const char *(*take)(struct spec *s, size_t arg, const char *value);
 	size_t arg;
-	enum topic topic;
 } words[] = {
-	{ "delay",     A_VALUE,  take_delay,     offsetof(struct spec, delay_ns),      DELAY },
-	{ "jitter",    A_VALUE,  take_delay,     offsetof(struct spec, jitter_ns),     JITTER },
-	{ "rate",      A_VALUE,  take_rate,      0,                                    RATE },
-	{ "queue",     A_VALUE,  take_queue,     offsetof(struct spec, queue_len),     QUEUE },
-	{ "tail",      NO_VALUE, take_aqm,       SPEC_TAIL,                            AQM },
-	{ "red",       NO_VALUE, take_aqm,       SPEC_RED,                             AQM },
-	{ "ecn",       NO_VALUE, take_aqm,       SPEC_ECN,                             AQM },
-	{ "loss",      A_VALUE,  take_loss,      0,                                    LOSS },
-	{ "burst",     A_VALUE,  take_burst,     0,                                    BURST },
-	{ "ge",        A_VALUE,  take_ge,        0,                                    GE },
-	{ "every",     A_VALUE,  take_every,     0,                                    EVERY },
-	{ "drop",      A_VALUE,  take_drop,      0,                                    DROP },
-	{ "blackhole", A_VALUE,  take_blackhole, offsetof(struct spec, blackhole_len), BLACKHOLE },
-	{ "dup",       A_VALUE,  take_share,     offsetof(struct spec, duplicate),     DUP },
-	{ "reorder",   A_VALUE,  take_reorder,   0,                                    REORDER },
-	{ "corrupt",   A_VALUE,  take_share,     offsetof(struct spec, corrupt),       CORRUPT },
-	{ "swap",      A_VALUE,  take_share,     offsetof(struct spec, swap),          SWAP },
-	{ "seed",      A_VALUE,  take_seed,      0,                                    SEED },
-	{ "down",      PERHAPS,  take_down,      0,                                    DOWN },
-	{ "up",        NO_VALUE, take_up,        0,                                    DOWN },
-	{ "clear",     NO_VALUE, take_clear,     0,                                    CLEAR },
-	{ "perfect",   NO_VALUE, take_clear,     0,                                    CLEAR },
+	{ { "delay",     VOCAB_VALUE,    DELAY },     take_delay,     offsetof(struct spec, delay_ns) },
+	{ { "jitter",    VOCAB_VALUE,    JITTER },    take_delay,     offsetof(struct spec, jitter_ns) },
+	{ { "rate",      VOCAB_VALUE,    RATE },      take_rate,      0 },
+	{ { "queue",     VOCAB_VALUE,    QUEUE },     take_queue,     offsetof(struct spec, queue_len) },
+	{ { "tail",      VOCAB_NO_VALUE, AQM },       take_aqm,       SPEC_TAIL },
+	{ { "red",       VOCAB_NO_VALUE, AQM },       take_aqm,       SPEC_RED },
+	{ { "ecn",       VOCAB_NO_VALUE, AQM },       take_aqm,       SPEC_ECN },
+	{ { "loss",      VOCAB_VALUE,    LOSS },      take_loss,      0 },
+	{ { "burst",     VOCAB_VALUE,    BURST },     take_burst,     0 },
+	{ { "ge",        VOCAB_VALUE,    GE },        take_ge,        0 },
+	{ { "every",     VOCAB_VALUE,    EVERY },     take_every,     0 },
+	{ { "drop",      VOCAB_VALUE,    DROP },      take_drop,      0 },
+	{ { "blackhole", VOCAB_VALUE,    BLACKHOLE }, take_blackhole, offsetof(struct spec, blackhole_len) },
+	{ { "dup",       VOCAB_VALUE,    DUP },       take_share,     offsetof(struct spec, duplicate) },
+	{ { "reorder",   VOCAB_VALUE,    REORDER },   take_reorder,   0 },
+	{ { "corrupt",   VOCAB_VALUE,    CORRUPT },   take_share,     offsetof(struct spec, corrupt) },
+	{ { "swap",      VOCAB_VALUE,    SWAP },      take_share,     offsetof(struct spec, swap) },
+	{ { "seed",      VOCAB_VALUE,    SEED },      take_seed,      0 },
+	{ { "down",      VOCAB_PERHAPS,  DOWN },      take_down,      0 },
+	{ { "up",        VOCAB_NO_VALUE, DOWN },      take_up,        0 },
+	{ { "clear",     VOCAB_NO_VALUE, CLEAR },     take_clear,     0 },
+	{ { "perfect",   VOCAB_NO_VALUE, CLEAR },     take_clear,     0 },
 };
 /* clang-format on */
 
@@ -347,55 +344,16 @@ static const char all_words[] =
 	"not one of delay jitter rate queue tail red ecn loss burst ge every drop blackhole dup reorder "
 	"corrupt swap seed down up clear";
 
-static const struct word *find_word(const char *name)
+static const char *take_word(void *spec, size_t i, const char *value)
 {
-	for (size_t i = 0; i < COUNT_OF(words); i++)
-		if (strcmp(name, words[i].name) == 0)
-			return &words[i];
-	return NULL;
+	return words[i].take(spec, words[i].arg, value);
 }
 
 /* --- a whole text ------------------------------------------------------------------------------------------------- */
 
-/* `text` may hold anything and go to a terminal. */
-static bool complain(char why[static SPEC_WHY], const char *text, const char *wrong)
-{
-	char shown[SHOWN_LEN + 4] = "";
-	size_t n = strnlen(text, SHOWN_LEN);
-	for (size_t i = 0; i < n; i++)
-		shown[i] = isprint((unsigned char)text[i]) ? text[i] : '?';
-	snprintf(shown + n, sizeof(shown) - n, "%s", text[n] != '\0' ? "..." : "");
-	snprintf(why, SPEC_WHY, "%s: %s", shown, wrong);
-	return false;
-}
-
-/* "name=value" or "name". `said` collects what the text was about so far. */
-static const char *take_word(struct spec *s, const char *text, unsigned *said)
-{
-	char name[WORD_LEN];
-	size_t len = strcspn(text, "=");
-	snprintf(name, sizeof(name), "%.*s", (int)len, text);
-	const struct word *w = find_word(name);
-	const char *value = text[len] == '=' ? text + len + 1 : NULL;
-	if (w == NULL)
-		return all_words;
-	if (value == NULL && w->value == A_VALUE)
-		return "it needs a value, after a =";
-	if (value != NULL && w->value == NO_VALUE)
-		return "it takes no value";
-	if (*said & w->topic)
-		return "this was said already, in the same breath";
-	if (w->topic == CLEAR && *said != 0)
-		return "it would take back what stands before it: put it first";
-	*said |= w->topic;
-	return w->take(s, w->arg, value);
-}
-
 /* What is wrong with the whole, though each word is right. */
 static const char *find_contradiction(const struct spec *s, unsigned said)
 {
-	if (said == 0)
-		return "nothing is said";
 	if ((said & GE) && (said & (LOSS | BURST)))
 		return "ge and loss or burst: only one of them";
 	/* Two runs of losses have a packet between them that is not lost: of N + 1 packets N are lost at the most. */
@@ -404,28 +362,17 @@ static const char *find_contradiction(const struct spec *s, unsigned said)
 	return NULL;
 }
 
-static const char separators[] = ", \t\r\n";
-
 bool spec_apply(struct spec *s, const char *text, char why[static SPEC_WHY])
 {
+	static const struct vocab vocabulary = { words, sizeof(words[0]), COUNT_OF(words), all_words, WORD_LEN,
+						 CLEAR, take_word };
 	struct spec changed = *s;
-	unsigned said = 0;
-	const char *wrong;
-	for (const char *at = text + strspn(text, separators); *at != '\0'; at += strspn(at, separators)) {
-		char word[WORD_LEN];
-		size_t len = strcspn(at, separators);
-		if (len >= sizeof(word))
-			return complain(why, at, "too long");
-		memcpy(word, at, len);
-		word[len] = '\0';
-		wrong = take_word(&changed, word, &said);
-		if (wrong != NULL)
-			return complain(why, word, wrong);
-		at += len;
-	}
-	wrong = find_contradiction(&changed, said);
+	unsigned said;
+	if (!vocab_apply(&vocabulary, text, &changed, &said, why))
+		return false;
+	const char *wrong = find_contradiction(&changed, said);
 	if (wrong != NULL)
-		return complain(why, text, wrong);
+		return vocab_complain(why, text, wrong);
 	*s = changed;
 	return true;
 }
@@ -481,40 +428,22 @@ static void add_share(struct text *t, const char *name, double share)
 	add_share_value(t, share);
 }
 
-/* In the largest unit that is exact. */
-static void add_time_value(struct text *t, uint64_t ns)
-{
-	static const struct {
-		uint64_t ns;
-		const char *name;
-	} units[] = { { 1000000000, "s" }, { 1000000, "ms" }, { 1000, "us" }, { 1, "ns" } };
-	size_t i = 0;
-	while (ns % units[i].ns != 0)
-		i++;
-	add(t, "%" PRIu64 "%s", ns / units[i].ns, units[i].name);
-}
-
 static void add_time(struct text *t, const char *name, uint64_t ns)
 {
+	char text[UNITS_TEXT];
 	if (ns == 0)
 		return;
 	add_name(t, name);
-	add_time_value(t, ns);
+	add(t, "%s", units_duration_short(text, ns));
 }
 
 static void add_rate(struct text *t, uint64_t Bps)
 {
-	static const struct {
-		uint64_t bits;
-		const char *name;
-	} units[] = { { 1000000000, "gbit" }, { 1000000, "mbit" }, { 1000, "kbit" }, { 1, "bit" } };
-	size_t i = 0;
+	char text[UNITS_TEXT];
 	if (Bps == 0)
 		return;
-	while (Bps * 8 % units[i].bits != 0)
-		i++;
 	add_name(t, "rate");
-	add(t, "%" PRIu64 "%s", Bps * 8 / units[i].bits, units[i].name);
+	add(t, "%s", units_rate_short(text, Bps));
 }
 
 static void add_size(struct text *t, const char *name, uint64_t len)
@@ -563,13 +492,13 @@ static void add_lost(struct text *t, const struct spec *s)
 
 static void add_changed(struct text *t, const struct spec *s)
 {
+	char text[UNITS_TEXT];
 	add_share(t, "dup", s->duplicate);
 	if (s->reorder != 0 || s->reorder_ns != DEFAULT_REORDER_NS) {
 		add_name(t, "reorder");
 		add_share_value(t, s->reorder);
-		add(t, "%s", s->reorder_ns != DEFAULT_REORDER_NS ? ":" : "");
 		if (s->reorder_ns != DEFAULT_REORDER_NS)
-			add_time_value(t, s->reorder_ns);
+			add(t, ":%s", units_duration_short(text, s->reorder_ns));
 	}
 	add_share(t, "corrupt", s->corrupt);
 	add_share(t, "swap", s->swap);

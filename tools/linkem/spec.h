@@ -4,6 +4,7 @@
 #define TCPLAB_LINKEM_SPEC_H
 
 #include "cdefs.h"
+#include "vocab.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,7 +60,7 @@ struct spec {
 	} said;
 };
 
-enum { SPEC_TEXT = 512, SPEC_WHY = 160 };
+enum { SPEC_TEXT = 512, SPEC_WHY = VOCAB_WHY };
 
 /* What a link begins with: perfect; reorder_ns (1 ms) and seed (1) are not zero. */
 struct spec spec_default(void);

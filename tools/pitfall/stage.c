@@ -8,7 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,14 +22,34 @@ void stage_check(struct stage *s, char **operands)
 	s->host = *operands;
 	if (s->host != NULL && operands[1] != NULL)
 		args_misuse("'%s' is too much", operands[1]);
-	if (s->ipv4 && s->ipv6)
-		args_misuse("-4 and -6 exclude each other");
+	stage_check_family(s);
 	if (s->server == (s->host != NULL))
 		args_misuse("say -s to serve, or the HOST of the server to be its client");
 	if (!s->server && (s->one_off || s->bind != NULL))
 		args_misuse("%s is for the server (-s)", s->one_off ? "-1" : "--bind");
 	if (!s->server && s->port == 0)
 		args_misuse("--port 0 is for the server (-s)");
+}
+
+void stage_check_family(const struct stage *s)
+{
+	if (s->ipv4 && s->ipv6)
+		args_misuse("-4 and -6 exclude each other");
+}
+
+size_t stage_choose(char **operands, const void *rows, size_t stride, size_t n)
+{
+	char all[128] = "";
+	if (operands[0] != NULL && operands[1] != NULL)
+		args_misuse("'%s' is too much", operands[1]);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = *(const char *const *)((const char *)rows + i * stride);
+		size_t len = strlen(all);
+		if (operands[0] != NULL && strcmp(operands[0], name) == 0)
+			return i;
+		snprintf(all + len, sizeof(all) - len, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", name);
+	}
+	args_misuse("say which experiment: %s", all);
 }
 
 int stage_family(const struct stage *s)
@@ -143,6 +166,12 @@ ssize_t stage_recv(const struct stage *s, int fd, void *p, size_t room)
 	ssize_t n = recv(fd, p, room, 0);
 	tracef("recv(%d, %zu) = %zd", fd, room, n);
 	return n;
+}
+
+uint64_t stage_unread(int fd)
+{
+	int n = 0;
+	return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
 }
 
 int stage_send_all(const struct stage *s, int fd, const void *p, size_t len, uint64_t *taken)

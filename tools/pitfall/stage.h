@@ -14,6 +14,7 @@
 
 #include "addr.h"
 #include "args.h"
+#include "cdefs.h"
 #include "clock.h"
 #include "sock.h"
 
@@ -49,6 +50,14 @@ struct stage {
 /* What no row can express, for a tool with the rows above whose only operand is HOST: misuse ends with status 2. */
 void stage_check(struct stage *s, char **operands);
 
+/* -4 and -6 are misuse together; stage_check has looked already. */
+void stage_check_family(const struct stage *s);
+
+/* The only operand names an experiment, one of n rows, each `stride` bytes long and beginning with its name: which row.
+ * Misuse names them all and ends with status 2. */
+size_t stage_choose(char **operands, const void *rows, size_t stride, size_t n);
+#define STAGE_CHOOSE(operands, table) (&(table)[stage_choose(operands, table, sizeof(*(table)), COUNT_OF(table))])
+
 int stage_family(const struct stage *s); /* AF_UNSPEC, AF_INET, AF_INET6 */
 
 /* --- a server ---------------------------------------------------------------------------------------------------- */
@@ -81,6 +90,9 @@ MUST_USE int stage_pair(int family, const struct sock_options *server, const str
 
 /* recv(2) once there is something: bytes, 0 at the peer's FIN, -1 with errno (ETIMEDOUT: nothing moved for --timeout). */
 MUST_USE ssize_t stage_recv(const struct stage *s, int fd, void *p, size_t room);
+
+/* Bytes that have arrived and that nobody has read (SIOCINQ, tcp(7)). */
+uint64_t stage_unread(int fd);
 
 /* All of it. How much the kernel took is added to *taken, whatever comes of it. 0, or -1 with errno. Never raises SIGPIPE. */
 MUST_USE int stage_send_all(const struct stage *s, int fd, const void *p, size_t len, uint64_t *taken);

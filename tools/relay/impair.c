@@ -13,9 +13,9 @@
 #include "mem.h"
 #include "prng.h"
 #include "units.h"
+#include "vocab.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@
 #define MAX_RATE_BPS UINT64_C(100000000000)
 #define MAX_SIZE     UINT64_C(1125899906842624) /* 1024T: a double is exact so far, and so are sizes (units.h) */
 
-enum { WORD_LEN = 64, SHOWN_LEN = 24 }; /* the longest word; how much of one is repeated in a message */
+enum { WORD_LEN = 64 }; /* the longest word, and a NUL */
 
 struct impair_spec impair_default(void)
 {
@@ -167,79 +167,39 @@ enum topic {
 
 /* clang-format off */
 static const struct word {
-	const char *name;
-	bool has_value;
+	struct vocab_row word;
 	const char *(*take)(struct impair_spec *s, const char *value);
-	enum topic topic;
 } words[] = {
-	{ "delay",        true,  take_delay,        DELAY },
-	{ "jitter",       true,  take_jitter,       JITTER },
-	{ "rate",         true,  take_rate,         RATE },
-	{ "chunk",        true,  take_chunk,        CHUNK },
-	{ "stall-at",     true,  take_stall,        STALL },
-	{ "cut-at",       true,  take_cut,          CUT },
-	{ "corrupt-at",   true,  take_corrupt,      CORRUPT },
-	{ "blackhole",    false, take_blackhole,    BLACKHOLE },
-	{ "no-blackhole", false, take_no_blackhole, BLACKHOLE },
-	{ "seed",         true,  take_seed,         SEED },
-	{ "clear",        false, take_clear,        CLEAR },
+	{ { "delay",        VOCAB_VALUE,    DELAY },     take_delay },
+	{ { "jitter",       VOCAB_VALUE,    JITTER },    take_jitter },
+	{ { "rate",         VOCAB_VALUE,    RATE },      take_rate },
+	{ { "chunk",        VOCAB_VALUE,    CHUNK },     take_chunk },
+	{ { "stall-at",     VOCAB_VALUE,    STALL },     take_stall },
+	{ { "cut-at",       VOCAB_VALUE,    CUT },       take_cut },
+	{ { "corrupt-at",   VOCAB_VALUE,    CORRUPT },   take_corrupt },
+	{ { "blackhole",    VOCAB_NO_VALUE, BLACKHOLE }, take_blackhole },
+	{ { "no-blackhole", VOCAB_NO_VALUE, BLACKHOLE }, take_no_blackhole },
+	{ { "seed",         VOCAB_VALUE,    SEED },      take_seed },
+	{ { "clear",        VOCAB_NO_VALUE, CLEAR },     take_clear },
 };
 /* clang-format on */
 
 static const char all_words[] = "not one of delay jitter rate chunk stall-at cut-at corrupt-at blackhole no-blackhole "
 				"seed clear";
 
-/* `text` may hold anything and go to a terminal. */
-static bool complain(char why[static IMPAIR_WHY], const char *text, size_t len, const char *wrong)
+static const char *take_word(void *spec, size_t i, const char *value)
 {
-	char shown[SHOWN_LEN + 1];
-	size_t n = len < SHOWN_LEN ? len : SHOWN_LEN;
-	for (size_t i = 0; i < n; i++)
-		shown[i] = isprint((unsigned char)text[i]) ? text[i] : '?';
-	shown[n] = '\0';
-	snprintf(why, IMPAIR_WHY, "%s%s: %s", shown, n < len ? "..." : "", wrong);
-	return false;
-}
-
-/* "name=value" or "name". `said` collects what the text was about so far. */
-static const char *take_word(struct impair_spec *s, const char *text, unsigned *said)
-{
-	const struct word *w = NULL;
-	size_t len = strcspn(text, "=");
-	const char *value = text[len] == '=' ? text + len + 1 : NULL;
-	for (size_t i = 0; i < COUNT_OF(words); i++)
-		if (strlen(words[i].name) == len && memcmp(words[i].name, text, len) == 0)
-			w = &words[i];
-	if (w == NULL)
-		return all_words;
-	if (w->has_value != (value != NULL))
-		return w->has_value ? "it needs a value, after a =" : "it takes no value";
-	if (*said & w->topic)
-		return "this was said already, in the same breath";
-	if (w->topic == CLEAR && *said != 0)
-		return "it would take back what stands before it: put it first";
-	*said |= w->topic;
-	return w->take(s, value);
+	return words[i].take(spec, value);
 }
 
 bool impair_apply(struct impair_spec *s, const char *text, char why[static IMPAIR_WHY])
 {
-	static const char separators[] = ", \t\r\n";
+	static const struct vocab vocabulary = { words, sizeof(words[0]), COUNT_OF(words), all_words, WORD_LEN,
+						 CLEAR, take_word };
 	struct impair_spec changed = *s;
-	unsigned said = 0;
-	for (const char *at = text + strspn(text, separators); *at != '\0'; at += strspn(at, separators)) {
-		char word[WORD_LEN];
-		size_t len = strcspn(at, separators);
-		if (len >= sizeof(word))
-			return complain(why, at, len, "too long");
-		snprintf(word, sizeof(word), "%.*s", (int)len, at);
-		const char *wrong = take_word(&changed, word, &said);
-		if (wrong != NULL)
-			return complain(why, at, len, wrong);
-		at += len;
-	}
-	if (said == 0)
-		return complain(why, text, strlen(text), "nothing is said");
+	unsigned said;
+	if (!vocab_apply(&vocabulary, text, &changed, &said, why))
+		return false;
 	*s = changed;
 	return true;
 }
@@ -265,33 +225,18 @@ static void add(struct text *t, const char *fmt, ...)
 	t->len += (size_t)n;
 }
 
-/* In the largest unit that is exact. */
 static void add_time(struct text *t, const char *name, uint64_t ns)
 {
-	static const struct {
-		uint64_t ns;
-		const char *name;
-	} units[] = { { NS_PER_S, "s" }, { NS_PER_MS, "ms" }, { NS_PER_US, "us" }, { 1, "ns" } };
-	size_t i = 0;
-	if (ns == 0)
-		return;
-	while (ns % units[i].ns != 0)
-		i++;
-	add(t, "%s=%" PRIu64 "%s", name, ns / units[i].ns, units[i].name);
+	char text[UNITS_TEXT];
+	if (ns != 0)
+		add(t, "%s=%s", name, units_duration_short(text, ns));
 }
 
 static void add_rate(struct text *t, uint64_t Bps)
 {
-	static const struct {
-		uint64_t bits;
-		const char *name;
-	} units[] = { { 1000000000, "gbit" }, { 1000000, "mbit" }, { 1000, "kbit" }, { 1, "bit" } };
-	size_t i = 0;
-	if (Bps == 0)
-		return;
-	while (Bps * 8 % units[i].bits != 0)
-		i++;
-	add(t, "rate=%" PRIu64 "%s", Bps * 8 / units[i].bits, units[i].name);
+	char text[UNITS_TEXT];
+	if (Bps != 0)
+		add(t, "rate=%s", units_rate_short(text, Bps));
 }
 
 /* none: what is said by saying nothing. */

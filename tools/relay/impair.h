@@ -21,6 +21,7 @@
 #define RELAY_IMPAIR_H
 
 #include "pump.h"
+#include "vocab.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ enum {
 	IMPAIR_PIECE_MAX = 64 * 1024,      /* ... not more than so many bytes, and not less than one */
 	IMPAIR_LATE_NS = 100 * 1000 * 1000,
 	IMPAIR_TEXT = 256,
-	IMPAIR_WHY = 160,
+	IMPAIR_WHY = VOCAB_WHY,
 };
 
 /* For one way. impair_default() is a link on which nothing happens. Places are offsets in the stream of this way: 0 is the

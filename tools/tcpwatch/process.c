@@ -6,6 +6,7 @@
 #include "tcpwatch.h"
 
 #include "mem.h"
+#include "sort.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,15 +28,9 @@ struct tcpwatch_process {
 	} other[OTHERS]; /* one for each remainder of the inode; when two meet the later one is kept */
 };
 
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 static bool is_known(const struct tcpwatch_process *p, uint64_t inode)
 {
-	return p->n > 0 && bsearch(&inode, p->inode, p->n, sizeof(inode), compare) != NULL;
+	return sort_has_u64(p->inode, p->n, inode);
 }
 
 static void take_link(struct tcpwatch_process *p, int fd, const char *name)
@@ -71,8 +66,7 @@ static int read_folder(struct tcpwatch_process *p)
 	for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
 		take_link(p, fd, entry->d_name);
 	closedir(dir);
-	if (p->n > 0)
-		qsort(p->inode, p->n, sizeof(*p->inode), compare);
+	sort_u64(p->inode, p->n);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "record.h"
 #include "sig.h"
+#include "sort.h"
 #include "svg.h"
 #include "termchart.h"
 #include "units.h"
@@ -51,12 +52,6 @@ static struct cell *cell_at(const struct sweep *s, size_t size, size_t depth)
 
 /* --- measuring --------------------------------------------------------------------------------------------------- */
 
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 /* A comma-separated list in ascending order; what is no number in the range is wrong usage. */
 static size_t parse_list(const char *option, const char *text, uint64_t max, uint64_t out[static LIST_MAX])
 {
@@ -73,7 +68,7 @@ static size_t parse_list(const char *option, const char *text, uint64_t max, uin
 		n++;
 		text += len + (text[len] == ',');
 	} while (*text != '\0');
-	qsort(out, n, sizeof(out[0]), compare_u64);
+	sort_u64(out, n);
 	return n;
 }
 
