@@ -285,10 +285,13 @@ static void hear(struct halfopen_client *c, uint64_t now_ns)
 /* A question each --heartbeat, and an answer within another one. Only this asks the program at the other end. */
 static void beat(const struct halfopen_options *o, struct halfopen_client *c, uint64_t now_ns)
 {
-	if (c->answer_due_ns != 0 && now_ns >= c->answer_due_ns) {
+	/* WHY look once more: on a busy machine it may be we who are late, and the answer has been there for long. */
+	if (c->answer_due_ns != 0 && now_ns >= c->answer_due_ns)
+		hear(c, now_ns);
+	if (c->fd >= 0 && c->answer_due_ns != 0 && now_ns >= c->answer_due_ns)
 		notice(c, now_ns, ETIMEDOUT);
+	if (c->fd < 0)
 		return;
-	}
 	if (c->answer_due_ns != 0 || now_ns < c->beat_ns)
 		return;
 	c->beat_ns = now_ns + o->heartbeat_ns;

@@ -527,10 +527,23 @@ static struct trial named(struct trial t, const char *name, const char *text, en
 	return t;
 }
 
+/* WHY: with tcp_tw_reuse a port in TIME-WAIT is given again "after a second". Before Linux 6.14, which has a sysctl for how long
+ * that is, it is as soon as the kernel's clock says another second: a trial that is to end within one begins with one. */
+static void await_new_second(void)
+{
+	const uint64_t tick_ns = 20 * NS_PER_MS; /* that clock is so late at most */
+	if (sysctl("tcp_tw_reuse") <= 0 || sysctl("tcp_tw_reuse_delay") >= 0)
+		return;
+	if (sig_wait_fd(-1, 0, NS_PER_S - clk_mono_ns() % NS_PER_S + tick_ns) < 0)
+		tracef("a new second, or a signal");
+}
+
 static const char *exhaust(const struct options *o, const int *listeners, const struct addr *to)
 {
 	struct trial t = { .wanted = o->visits, .promised = o->free, .promised_error = EADDRNOTAVAIL };
+	await_new_second();
 	try_ports(o, listeners, to, 1, named(t, "client", "each closed by the client", CLIENT));
+	await_new_second();
 	try_ports(o, listeners + 1, to + 1, 1, named(t, "elsewhere", "to another server, at once", CLIENT));
 	t.promised = ANY_NUMBER;
 	if (o->wait_ns != 0 && sig_wait_fd(-1, 0, o->wait_ns) < 0 && errno == ETIMEDOUT)

@@ -182,7 +182,7 @@ truth() {
 
 @test "a server does nothing for garbage, halves, gaps and wrong bytes, and serves the next one" {
 	need python3
-	serve --fixed --timeout 1s
+	serve --fixed --timeout 3s
 	# two records as our client sends them: to be sent again, in pieces, and without the first one
 	python3 - "$PORT" <<-'END'
 		import os, socket, struct, subprocess, sys
@@ -196,7 +196,7 @@ truth() {
 		c.close()
 		client.wait()
 		def talk(data, pieces=False):
-		    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10)
+		    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30)
 		    try:
 		        for i in range(0, len(data), 7 if pieces else len(data)):
 		            s.sendall(data[i:i + 7] if pieces else data)
@@ -298,6 +298,16 @@ for line in sys.stdin:
 $output"
 }
 
+# worker_of PID: sets $worker; false as long as there is none.
+worker_of() {
+	worker=$(pgrep -P "$1")
+}
+
+# gone PID: it does not run; a zombie for which nobody has waited yet does not.
+gone() {
+	[ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null
+}
+
 @test "SIGINT and SIGTERM: 130 and 143, with the report first; no worker stays, not even after kill -9" {
 	local signal server
 	local -A expected=([INT]=130 [TERM]=143)
@@ -320,12 +330,11 @@ sys.stdin.read() or __import__("signal").pause()'
 	for signal in TERM KILL; do
 		serve
 		server=$SERVER_PID
-		wait_until test -n "$(pgrep -P "$server")"
-		local worker
-		worker=$(pgrep -P "$server")
+		local worker=''
+		wait_until worker_of "$server"
 		kill -$signal "$server"
 		wait_server
-		wait_until has_ended "$worker"
+		wait_until gone "$worker"
 	done
 	same "the server's report" "$(field interrupted <"$SERVER_OUT" || echo none)" none
 }

@@ -84,7 +84,7 @@ outcome() {
 
 @test "the SYN of those who hear nothing is sent again" {
 	start_server "$backlog" -s -p 0 --backlog 0
-	clients -n 2 --time 1.4
+	clients -n 2 --time 2
 	outcome 1 0 1 0
 	[ "$(ours syns connection)" -ge 2 ]
 	same "its state" "$(ours state connection)" syn-sent
@@ -92,7 +92,8 @@ outcome() {
 }
 
 @test "--busy: those that waited are answered at once, the others after another SYN" {
-	start_server "$backlog" -s -p 0 --busy 0.3 --json
+	# all of them are there before that is over, and it is before the others send their SYN again
+	start_server "$backlog" -s -p 0 --busy 0.8 --json
 	clients -n 8 --time 20
 	same status "$status" 0
 	outcome 5 3 0 0
@@ -140,7 +141,7 @@ outcome() {
 	local n
 	local -A expected=([5]=3 [6]=0)
 	for n in 5 6; do
-		start_server "$backlog" -s -p 0 --time 0.3 --json
+		start_server "$backlog" -s -p 0 --time 1 --json # from the first client on
 		clients -n $n --time 0.1
 		wait_server
 		same "status after $n clients" "$SERVER_STATUS" "${expected[$n]}"
@@ -151,14 +152,25 @@ outcome() {
 
 @test "--first: one after another, and what is in the queue then" {
 	start_server "$backlog" -s -p 0 --backlog 2 --json
-	clients -n 6 --first 3 --time 0.1 --trace
+	start_worker "$backlog" 127.0.0.1 -p "$PORT" -n 6 --first 3 --time 60 --trace --json
+	wait_until grep -q '"established":3' "$SERVER_OUT"
+	wait_until tried 6
+	local server=$SERVER_PID
+	stop_server "$WORKER"
+	output=$(cat "$WORKER_OUT") stderr=$(cat "$WORKER_ERR")
+	echo "$output$stderr"
 	outcome 3 0 3 0
 	same "the calls in their order" "$(sed -nE 's/.*\] (connect|send)\(([0-9]+, .*|[0-9]+\) = .*)/\1/p' <<<"$stderr" | tr '\n' ' ')" \
 		'connect send connect send connect send connect connect connect '
 	same first "$(ours first start)" 3
-	stop_server
+	stop_server "$server"
 	same "queue records" "$(grep -c '"record":"queue"' "$SERVER_OUT" | awk '{ print ($1 >= 1) }')" 1
 	same established "$(served established)" 3
+}
+
+# tried N: so many connect(2) of the last worker.
+tried() {
+	[ "$(grep -c '\] connect([0-9]*, ' "$WORKER_ERR")" -eq "$1" ]
 }
 
 @test "IPv6, and an address of one's own choice" {
@@ -283,14 +295,17 @@ shows_queue() {
 
 @test "the text of both" {
 	start_server "$backlog" -s -p 0
-	run -0 "$backlog" 127.0.0.1 -p "$PORT" -n 7 --time 0.1
+	start_worker "$backlog" 127.0.0.1 -p "$PORT" -n 7 --time 60
+	wait_until grep -q 's  waiting for accept: 5 (limit 4); ESTABLISHED 5, SYN-RECEIVED 0$' "$SERVER_OUT"
+	local server=$SERVER_PID lines
+	stop_server "$WORKER"
+	mapfile -t lines <"$WORKER_OUT"
 	same first "${lines[0]}" "7 clients of 127.0.0.1:$PORT, 7 of them at once"
 	same second "${lines[1]}" '       5  connected by their first SYN'
 	same fourth "${lines[3]}" '       2  not connected, nor refused: SYN-SENT'
 	same lines "${#lines[@]}" 9
-	stop_server
+	stop_server "$server"
 	grep -q '^asked for a backlog of 4, and got 4$' "$SERVER_OUT"
-	grep -q 's  waiting for accept: 5 (limit 4); ESTABLISHED 5, SYN-RECEIVED 0$' "$SERVER_OUT"
 	grep -q '^at most 5 waited; accepted 0, answered 0; for want of room dropped [2-9]' "$SERVER_OUT"
 	grep -q 'TcpExtListenOverflows' "$SERVER_OUT"
 }
@@ -303,7 +318,7 @@ shows_queue() {
 		"$backlog" 127.0.0.1 -p "$PORT" -n 4 --time 60 --json --trace >out 2>err 3>&- &
 		local pid=$! status=0
 		wait_until grep -q 'send(.*) = 5' err
-		wait_until grep -q '"record":"queue"' "$SERVER_OUT"
+		wait_until grep -q '"waiting":2,.*"established":2' "$SERVER_OUT"
 		kill -$signal $pid
 		wait $pid || status=$?
 		same "status after SIG$signal" "$status" "${expected[$signal]}"

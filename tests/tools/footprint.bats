@@ -81,10 +81,23 @@ start_held() {
 	same "opened, processes" "$(ours opened) $(ours processes)" '300 2'
 	about server_bytes_per_connection 60000 110000 # a sanitizer needs more
 	same limit "$(ours limited_by)" null
-	about sockets_per_connection 1.5 2.5
 	print 300 --fixed
 	same status "$status" 0
 	about server_bytes_per_connection -1000 8191
+}
+
+@test "each connection is two sockets" {
+	need unshare ip
+	unshare -rn ip link set lo up 2>/dev/null || skip "needs a network namespace: others open and close as well"
+	# shellcheck disable=SC2016 # the inner shell's
+	run -0 unshare -rn sh -c 'ip link set lo up; exec "$0" 300 --fixed --json' "$footprint"
+	about sockets_per_connection 1.99 2.01
+}
+
+# The slabs are those of the whole machine: what others give back meanwhile is missing.
+slabs_are_seen() {
+	print 200 --fixed
+	about slab_bytes_per_connection 1000 100000
 }
 
 @test "a thread, a process for each: a page at least, and not without bound" {
@@ -112,8 +125,7 @@ start_held() {
 @test "what a connection consists of: for root; an ordinary user is told that it is not readable" {
 	need setpriv
 	if [ -r /proc/slabinfo ]; then
-		print 200 --fixed
-		about slab_bytes_per_connection 1000 100000
+		slabs_are_seen || slabs_are_seen || slabs_are_seen || slabs_are_seen || slabs_are_seen
 		grep '"record":"cache"' <<<"$output" | grep -q '"name":"TCP'
 	fi
 	open_folder
@@ -198,13 +210,14 @@ start_held() {
 }
 
 @test "a signal while it opens: the total says so" {
-	start_worker "$footprint" 20000 --fixed --trace --json
+	# so many that it is not done before we have seen that it has begun
+	start_worker "$footprint" 100000 --fixed --trace --json
 	wait_until grep -q 'order 0' "$WORKER_ERR"
 	kill -TERM "$WORKER"
 	wait_server "$WORKER"
 	same status "$SERVER_STATUS" 143
 	same interrupted "$(field interrupted <"$WORKER_OUT")" true
-	[ "$(field opened <"$WORKER_OUT")" -lt 20000 ]
+	[ "$(field opened <"$WORKER_OUT")" -lt "$(field number <"$WORKER_OUT")" ]
 }
 
 @test "the text" {

@@ -95,7 +95,7 @@ served() {
 }
 
 @test "--never: a server that gives up first says so, and has had everything" {
-	start_server "$halfclose" -s -1 -p 0 --timeout 200ms --json
+	start_server "$halfclose" -s -1 -p 0 --timeout 1s --json
 	ask --never
 	same status "$status" 0
 	same end "$(ours server_end)" fin

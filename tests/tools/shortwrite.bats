@@ -54,9 +54,13 @@ complete() {
 # --- the experiments ------------------------------------------------------------------------------------------------
 
 @test "the count is ignored: bytes are missing, and the stream is wrong from the first cut on" {
-	local x
+	local x tries
 	for x in "${EXPERIMENTS[@]}"; do
-		sends "$x"
+		# nothing comes after the cut when the receiver did not get a processor in time: then once more
+		for ((tries = 0; tries < 10; tries++)); do
+			sends "$x"
+			[ "$(ours received_bytes)" -eq "$(ours right_bytes)" ] || break
+		done
 		same manner "$(ours manner)" ignore
 		same believed "$(ours believed_bytes)" 8388608
 		[ "$(ours missing_bytes)" -gt 0 ]

@@ -10,13 +10,27 @@ setup() {
 	timewait=$TCPLAB_BIN/timewait
 	# Each run leaves its ports in TIME-WAIT for a minute: a few are enough.
 	few=(--ports 16 --visits 64)
+	own=()
+}
+
+# own_net: sets ${own[@]}, with which a program runs in a network of this test's. There nobody else takes a port, and however
+# long a trial takes: no connection in TIME-WAIT is used again after a second. Where that may not be, it stays empty.
+own_net() {
+	unshare -rn true 2>/dev/null || return 0
+	start_worker unshare -rn sh -c 'ip link set lo up && echo 0 >/proc/sys/net/ipv4/tcp_tw_reuse && echo up && exec sleep 600'
+	wait_until up_or_dead
+	! grep -q up "$WORKER_OUT" || own=(nsenter --target "$WORKER" --user --net --preserve-credentials --)
+}
+
+up_or_dead() {
+	grep -q up "$WORKER_OUT" || has_ended "$WORKER"
 }
 
 # show STATUS WORD...: with --json, nothing on stderr.
 show() {
 	local status_wanted=$1
 	shift
-	run --separate-stderr "$timewait" "$@" --json
+	run --separate-stderr "${own[@]}" "$timewait" "$@" --json
 	echo "timewait $*: status $status"
 	echo "$output$stderr"
 	same status "$status" "$status_wanted"
@@ -81,6 +95,7 @@ free_ports() {
 }
 
 @test "exhaust: as many connections as ports, and as many again to another server" {
+	own_net
 	show 0 exhaust "${few[@]}"
 	local n
 	n=$(free_ports)
@@ -92,6 +107,7 @@ free_ports() {
 }
 
 @test "exhaust, fixed: all visits from the same ports, in three ways" {
+	own_net
 	show 0 exhaust --fixed "${few[@]}"
 	did once 64 null 1 0
 	did reset 64 null 0 0
@@ -104,15 +120,28 @@ free_ports() {
 }
 
 @test "exhaust --wait: after a second net.ipv4.tcp_tw_reuse decides" {
-	show 0 exhaust "${few[@]}" --wait 1.2
-	local n again=0
+	own_net
+	[ ${#own[@]} -gt 0 ] || skip "needs a network namespace"
+	local n
+	show 0 exhaust "${few[@]}" --wait 10ms
 	n=$(free_ports)
-	[ "$(</proc/sys/net/ipv4/tcp_tw_reuse)" = 0 ] || again=$n
-	did later "$again" EADDRNOTAVAIL "$n" 0
-	same reuse "$(ours tcp_tw_reuse start)" "$(</proc/sys/net/ipv4/tcp_tw_reuse)"
+	did later 0 EADDRNOTAVAIL "$n" 0
+	same reuse "$(ours tcp_tw_reuse start)" 0
+	# it is asked for at each connect(2): changed while it waits
+	"${own[@]}" "$timewait" exhaust "${few[@]}" --wait 3 --json >out 3>&- &
+	local pid=$!
+	wait_until grep -q '"name":"elsewhere"' out
+	"${own[@]}" sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse'
+	wait $pid
+	output=$(cat out)
+	echo "$output"
+	n=$(free_ports)
+	same "client, elsewhere" "$(trial client succeeded) $(trial elsewhere succeeded)" "$n $n"
+	[ "$(trial later succeeded)" -ge "$n" ]
 }
 
 @test "bind: the ports are gone for two servers together; fixed: each has all of them" {
+	own_net
 	show 0 bind --ports 16
 	local n
 	n=$(free_ports)
@@ -126,6 +155,7 @@ free_ports() {
 
 @test "IPv6: the same" {
 	ip -6 addr show lo 2>/dev/null | grep -q ::1 || skip "needs ::1"
+	own_net
 	show 0 rebind -6
 	did none 0 EADDRINUSE 0 1
 	show 0 rebind -6 --fixed
@@ -136,11 +166,12 @@ free_ports() {
 }
 
 @test "the kernel's own table has what was counted" {
-	run -0 --separate-stderr "$timewait" exhaust "${few[@]}" --json --trace
+	own_net
+	run -0 --separate-stderr "${own[@]}" "$timewait" exhaust "${few[@]}" --json --trace
 	echo "$output"
 	local port n # of the first server to start, which is that of the first trial
 	port=$(sed -n 's/.*bind([0-9]*, port \([0-9]*\)) = 0.*/\1/p' <<<"$stderr" | sed -n 1p)
-	n=$(awk -v port="$(printf ':%04X' "$port")" '$4 == "06" && $3 ~ port "$"' /proc/net/tcp | wc -l)
+	n=$("${own[@]}" cat /proc/net/tcp | awk -v port="$(printf ':%04X' "$port")" '$4 == "06" && $3 ~ port "$"' | wc -l)
 	same "lines in /proc/net/tcp" "$n" "$(trial client time_wait_client)"
 	same "ports" "$n" "$(ours free_ports start)"
 }
@@ -148,6 +179,7 @@ free_ports() {
 @test "in a network of its own, --ports 0: those of the sysctl" {
 	unshare -rn ip link set lo up 2>/dev/null || skip "needs a network namespace"
 	run -0 unshare -rn bash -c "ip link set lo up
+		echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse
 		echo 41000 41015 > /proc/sys/net/ipv4/ip_local_port_range
 		$timewait exhaust --ports 0 --visits 64 --json"
 	echo "$output"
@@ -155,6 +187,7 @@ free_ports() {
 	same "first port" "$(ours first_port start)" 41000
 	# one of them is reserved: not what was promised
 	run -3 unshare -rn bash -c "ip link set lo up
+		echo 0 > /proc/sys/net/ipv4/tcp_tw_reuse
 		echo 41000 41015 > /proc/sys/net/ipv4/ip_local_port_range
 		echo 41003 > /proc/sys/net/ipv4/ip_local_reserved_ports
 		$timewait exhaust --ports 0 --visits 64 --json"
@@ -177,18 +210,29 @@ free_ports() {
 
 @test "strangers that connect to its servers change nothing" {
 	need python3
-	"$timewait" exhaust "${few[@]}" --wait 1.5 --json --trace >out 2>err 3>&- &
-	local pid=$!
-	# the last trial before it waits
-	wait_until grep -q '"name":"elsewhere"' out
-	port=$(sed -n 's/.*bind([0-9]*, port \([0-9]*\)) = 0.*/\1/p' err | sed -n 1p)
-	python3 - "$port" <<-'END'
-		import socket, sys
-		s = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for i in range(3)]
+	own_net
+	# they come as soon as there is somewhere to come to, stay, and what they say is never read
+	cat >strangers.py <<-'END'
+		import re, socket, sys, time
+		server = None
+		while not server:
+		    print("waiting", flush=True)
+		    time.sleep(0.001)
+		    server = re.search(r"bind\(\d+, port (\d+)\) = 0\n", open("err").read())
+		s = [socket.create_connection(("127.0.0.1", int(server[1]))) for i in range(3)]
 		for x in s:
 		    x.sendall(b"garbage")
+		print("there", flush=True)
+		time.sleep(600)
 	END
+	touch err
+	start_worker "${own[@]}" python3 strangers.py
+	local strangers_out=$WORKER_OUT
+	wait_until grep -q waiting "$strangers_out"
+	"${own[@]}" "$timewait" exhaust "${few[@]}" --wait 3 --json --trace >out 2>err 3>&- &
+	local pid=$!
 	wait $pid
+	grep -q there "$strangers_out"
 	output=$(cat out)
 	echo "$output"
 	same errno "$(trial later errno)" EADDRNOTAVAIL
@@ -208,15 +252,17 @@ free_ports() {
 	same lines "${#lines[@]}" 4
 	same first "${lines[1]}" \
 		'  without SO_REUSEADDR                        bind: EADDRINUSE                   TIME-WAIT: 0 at the client, 1 at the server'
-	run -0 "$timewait" exhaust --fixed "${few[@]}"
+	own_net
+	run -0 "${own[@]}" "$timewait" exhaust --fixed "${few[@]}"
 	[[ $output == *'one connection for all questions'*' 64 '*'TIME-WAIT: 1 at the client, 0 at the server'* ]]
 }
 
 @test "each line of --json is a record" {
 	need python3
 	local x
+	own_net
 	for x in rebind exhaust bind; do
-		run -0 "$timewait" $x --fixed "${few[@]}" --json
+		run -0 "${own[@]}" "$timewait" $x --fixed "${few[@]}" --json
 		python3 -c 'import json, sys
 for line in sys.stdin:
     assert json.loads(line)["schema"] == "tcplab.timewait/1"' <<<"$output"
@@ -227,8 +273,10 @@ for line in sys.stdin:
 @test "SIGINT and SIGTERM: 130 and 143, with the report first" {
 	local signal
 	local -A expected=([INT]=130 [TERM]=143)
+	own_net
 	for signal in INT TERM; do
-		"$timewait" exhaust "${few[@]}" --wait 60 --json >out 2>err 3>&- &
+		rm -f out
+		"${own[@]}" "$timewait" exhaust "${few[@]}" --wait 60 --json >out 2>err 3>&- &
 		local pid=$! status=0
 		wait_until grep -q '"name":"elsewhere"' out
 		kill -$signal $pid
