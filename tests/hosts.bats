@@ -38,6 +38,7 @@ has_hosts() {
 
 # in_background CMD...: on r, as a terminal would start it; $JOB is its pid, seen from here. $MARK finds it.
 in_background() {
+	rm -f out errors # what the one before said is not this one's
 	here env --default-signal=INT "$@" >out 2>errors 3>&- &
 	TOP=$!
 }
@@ -113,7 +114,7 @@ pairs_hold() {
 @test "measure: SIGINT: what is there is printed, and everything is cleaned up" {
 	start_hosts --rtt 2ms
 	in_background "$tcplab" measure a b localhost --time 0.5 --json --csv table.csv
-	wait_until grep -q '"record":"pair"' out
+	wait_until grep -qs '"record":"pair"' out
 	kill -INT "$(pid_of 'bash .*/measure a b localhost')"
 	local status=0
 	wait "$TOP" || status=$?
@@ -135,7 +136,7 @@ pairs_hold() {
 	in_background "$tcplab" measure a b --time 20 --json
 	wait_until is_running 'roundtrip b '
 	kill -KILL "$(pid_of 'ssh .* -- a exec sh -c')" # the one that logged in
-	wait_until grep -q '"op":"roundtrip"' out
+	wait_until grep -qs '"op":"roundtrip"' out
 	wait_until is_clean a
 	kill -INT "$(pid_of 'bash .*/measure a b --time 20')"
 	all_clean
@@ -242,7 +243,7 @@ is_running() {
 	for cage in '' none; do
 		for signal in KILL INT; do
 			in_background env TCPLAB_LAB_CAGE=$cage "$TCPLAB_ROOT/labs/02-message-size/lab.sh" --hosts a,b --batch
-			wait_until grep -q -- --sweep out
+			wait_until grep -qs -- --sweep out
 			kill "-$signal" "$(pid_of 'bash .*/lab.sh --hosts a,b')"
 			wait "$TOP" || true
 			all_clean

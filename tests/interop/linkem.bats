@@ -29,17 +29,24 @@ listens() {
 	on "$1" ss -H -l -n -t "sport = :$2" | grep -q .
 }
 
-# rate KIND: iperf3 gets what the link gives, and never more.
+# rate KIND: iperf3 gets what the link gives, and that is never more than its rate. The queue holds a fifth of a second: so long a
+# busy machine may let nobody of us do anything, and the link still has something to do. (What iperf3 calls a second is then longer.)
 rate() {
 	need iperf3 ss
-	up --device "$1" --rtt 10ms --rate 20mbit --a2b queue=100K
+	up --device "$1" --rtt 10ms --rate 4mbit --a2b queue=100K
 	in_background b iperf3 -s -1 -p 5201
 	wait_until listens b 5201
 	run -0 on a iperf3 -c b -4 -p 5201 -t 3 -O 1 -C reno --json
 	local got
 	got=$(python3 -c 'import json, sys; print(int(json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"]))' <<<"$output")
-	echo "iperf3: $got bit/s of 20000000"
-	[ "$got" -ge 17000000 ] && [ "$got" -le 20000000 ]
+	echo "iperf3: $got bit/s of 4000000"
+	[ "$got" -ge 3000000 ] && [ "$got" -le 5000000 ]
+	local record bits most
+	record=$("$linkem" stat --json)
+	bits=$((8 * $(lane_field a2b bytes <<<"$record")))
+	most=$(($(field elapsed_ns <<<"$record") * 4 / 1000 + 8 * 1500)) # 4 Mbit/s, and the first packet
+	echo "the link: $bits bit, at most $most"
+	[ $bits -le $most ]
 	[ "$(count a2b queue_peak_bytes)" -le 102400 ]
 	wait_until is_idle a2b
 }
@@ -93,7 +100,7 @@ rate() {
 	up --rtt 4ms
 	in_background b socat TCP-LISTEN:5001,fork,reuseaddr PIPE
 	wait_until listens b 5001
-	same "TCP" "$(echo word | on a socat -t 5 - TCP:b:5001)" word
+	same "TCP" "$(echo word | on a socat -t 40 - TCP:b:5001)" word
 	in_background b socat UDP4-RECVFROM:5002,fork PIPE
 	wait_until udp_answers
 }
@@ -109,7 +116,7 @@ udp_answers() {
 	up --rtt 4ms --loss 1%
 	in_background b python3 -m http.server -d files 8000
 	wait_until listens b 8000
-	run -0 on a curl -4 -sS --max-time 30 -o got -w '%{http_code}' http://b:8000/file
+	run -0 on a curl -4 -sS --max-time 100 -o got -w '%{http_code}' http://b:8000/file
 	same status "$output" 200
 	cmp files/file got
 }
@@ -117,9 +124,9 @@ udp_answers() {
 @test "ping" {
 	need ping
 	up --rtt 20ms
-	run -0 on a ping -c 2 -i 0.2 -W 10 b
+	run -0 on a ping -c 2 -i 0.2 -W 40 b
 	[[ $output == *" 0% packet loss"* ]]
-	run -0 on a ping -6 -c 2 -i 0.2 -W 10 b
+	run -0 on a ping -6 -c 2 -i 0.2 -W 40 b
 }
 
 @test "tcpdump on a device of a host sees what the host sends and gets" {

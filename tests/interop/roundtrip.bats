@@ -17,7 +17,7 @@ setup() {
 }
 
 ask() {
-	timeout -k 1 20 "$roundtrip" 127.0.0.1 -p "$PORT" "$@"
+	timeout -k 1 60 "$roundtrip" 127.0.0.1 -p "$PORT" "$@"
 }
 
 # counts NAME...: fields of the total in $output, on one line.
@@ -62,11 +62,14 @@ off_by() {
 
 @test "new client, old server: time, losses and the closed loop begin after the tries" {
 	start_server python3 "$plain" server swallow=4
-	run -0 --separate-stderr ask -i 0 -n 20 --timeout 100ms --json
+	run -0 --separate-stderr ask -i 0 -n 20 --timeout 2s --json
 	same counts "$(counts sent received lost)" "20 19 1"
+	local begin=${EPOCHREALTIME/[.,]/} all_us
 	run -0 --separate-stderr ask --time 200ms -i 10ms --json
-	[ "$(ours sent)" -le 21 ] && [ "$(ours sent)" -ge 2 ]
-	[ "$(ours elapsed_ns)" -lt 1000000000 ] || [ "$(ours rtt_max_ns)" -gt 300000000 ]
+	all_us=$((${EPOCHREALTIME/[.,]/} - begin))
+	[ "$(ours sent)" -le 21 ] && [ "$(ours sent)" -ge 1 ]
+	echo "all of it took $all_us us"
+	[ $((all_us - $(ours elapsed_ns) / 1000)) -ge 1000000 ] # the five tries take a second
 }
 
 @test "old client, new server: by UDP and TCP, IPv4 and IPv6, and a wrong clock shows" {
@@ -85,7 +88,8 @@ off_by() {
 	start_server "$roundtrip" -s -p 0 --skew 2s
 	run -0 python3 "$plain" client 127.0.0.1 "$PORT" 5
 	read -r n offset rtt <<<"$output"
-	[ "$offset" -gt 1900000 ] && [ "$offset" -lt 2100000 ]
+	echo "the largest offset $offset us, the largest RTT $rtt us"
+	[ "$offset" -ge $((2000000 - rtt / 2 - 2)) ] && [ "$offset" -le $((2000000 + rtt / 2 + 2)) ]
 }
 
 @test "muduo's twin on TCP, both roles: a strict peer of 16 bytes never sees anything longer" {
@@ -108,7 +112,7 @@ off_by() {
 # --- NTP --------------------------------------------------------------------------------------------------------------
 
 ask_ntp() {
-	timeout -k 1 20 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -n 3 -i 10ms --timeout 200ms "$@"
+	timeout -k 1 60 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -n 3 -i 10ms --timeout 1s "$@"
 }
 
 @test "chronyd: our offset is 0 within its bound, as both read one clock" {
@@ -128,10 +132,10 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); 
 	run -0 --separate-stderr ask_ntp --json
 	same counts "$(counts transport wire size sent received lost garbage ntp_stratum)" "udp ntp 48 3 3 0 0 1"
 	off_by 0
-	[ "$(ours offset_bound_ns)" -lt 100000000 ]
+	[ "$(ours offset_bound_ns)" -lt 500000000 ]
 	run -0 ask_ntp
 	[[ $output == *ntp*clock*"+-"* ]]
-	run -0 --separate-stderr timeout 20 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -i 0 -n 200 --json
+	run -0 --separate-stderr timeout 60 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -i 0 -n 200 --json
 	same counts "$(counts sent received)" "200 200"
 	off_by 0
 }
@@ -149,7 +153,7 @@ start_chronyd() {
 }
 
 chronyd_answers() {
-	timeout 2 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -n 1 --timeout 50ms >first.log 2>&1
+	timeout 20 "$roundtrip" --ntp 127.0.0.1 -p "$PORT" -n 1 --timeout 500ms >first.log 2>&1
 }
 
 @test "an NTP server beyond 2036: its seconds have gone round" {

@@ -12,6 +12,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 	bulkecho=$TCPLAB_BIN/bulkecho
 	SMALL=(--sndbuf 32K --rcvbuf 32K --patience 250ms)
+	PATIENT=(--sndbuf 32K --rcvbuf 32K --patience 10s) # where there is no deadlock: no machine is that slow
 }
 
 # tries STATUS WORDS...: with --json, nothing on stderr.
@@ -84,7 +85,7 @@ conserved() {
 @test "little to send: it all fits in, and the mistake does not show: status 3" {
 	local bytes
 	for bytes in 0 1 4096 30000; do
-		tries 3 "${SMALL[@]}" --bytes $bytes
+		tries 3 "${PATIENT[@]}" --bytes $bytes
 		same deadlock "$(ours deadlock)" false
 		conserved
 		same right "$(ours right_bytes)" $bytes
@@ -95,14 +96,14 @@ conserved() {
 @test "--fixed: any size, any buffers" {
 	local bytes
 	for bytes in 0 1 65536 65537 10000001; do
-		tries 0 "${SMALL[@]}" --fixed --bytes $bytes
+		tries 0 "${PATIENT[@]}" --fixed --bytes $bytes
 		same deadlock "$(ours deadlock)" false
 		conserved
 		same right "$(ours right_bytes)" $bytes
 	done
-	tries 0 --fixed
+	tries 0 --fixed --patience 10s
 	same right "$(ours right_bytes)" 67108864
-	tries 0 --fixed --bytes 1M --sndbuf 1 --rcvbuf 1
+	tries 0 --fixed --bytes 1M --sndbuf 1 --rcvbuf 1 --patience 10s
 	same right "$(ours right_bytes)" 1048576
 }
 
@@ -119,7 +120,7 @@ conserved() {
 }
 
 @test "--find: everything passes: status 3" {
-	tries 3 --find --bytes 1000
+	tries 3 --find --bytes 1000 --patience 10s
 	same passed "$(ours passed_bytes)" 1000
 	same stuck "$(ours stuck_bytes)" null
 }
@@ -132,7 +133,7 @@ conserved() {
 	same deadlock "$(ours deadlock)" true
 	same "the server's" "$(ours server_read_bytes) $(ours server_send_queue_bytes) $(ours conserved)" 'null null null'
 	[ "$(ours client_send_queue_bytes)" -gt 0 ]
-	tries 0 127.0.0.1 -p "$PORT" --fixed
+	tries 0 127.0.0.1 -p "$PORT" --fixed --patience 10s
 	same right "$(ours right_bytes)" 67108864
 }
 

@@ -95,7 +95,7 @@ counts() {
 }
 
 @test "epollout: left on, the level wakes all the time, the edge does not; on demand nothing does" {
-	counts 'epollout --time 100ms' trigger=level sent_bytes=1048576 received_bytes=1048576
+	counts 'epollout --time 300ms' trigger=level sent_bytes=1048576 received_bytes=1048576
 	[ "$(ours idle_wakes)" -gt 100 ]
 	counts 'epollout --time 100ms --trigger edge' sent_bytes=1048576 received_bytes=1048576
 	[ "$(ours idle_wakes)" -le 2 ]

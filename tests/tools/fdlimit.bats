@@ -13,14 +13,33 @@ setup() {
 
 # --- what the tests share -------------------------------------------------------------------------------------------
 
-# Runs the demonstration; $output has its records.
+# demonstrate ACCEPTED TURNED_AWAY FAILED OPTIONS...: runs the demonstration until its server has done that, of FAILED at least so
+# many, and ends it by SIGINT; $output has its records. What the server has done its clients have before them: no time is too
+# short for that.
 demonstrate() {
-	run -0 --separate-stderr "$fdlimit" -p 0 --json "$@"
-	echo "fdlimit $*"
-	echo "$output"
-	[[ $stderr == 'fdlimit: listening on '* ]]
-	same "lines on stderr" "${#stderr_lines[@]}" 1
+	echo "fdlimit ${*:4}"
+	start_worker "$fdlimit" -p 0 --time 1h -i 20ms --json "${@:4}"
+	wait_until has_done "$WORKER_OUT" "$1" "$2" "$3"
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	output=$(<"$WORKER_OUT")
+	grep -v '"interval"' <<<"$output"
+	same status "$SERVER_STATUS" 130
+	[[ $(<"$WORKER_ERR") == 'fdlimit: listening on '* ]]
+	same "lines on stderr" "$(wc -l <"$WORKER_ERR")" 1
 	same "wakes, each of them an accept" "$(ours wakes)" "$(($(ours accepted) + $(ours failed_accepts)))"
+}
+
+# has_done FILE ACCEPTED TURNED_AWAY FAILED: in all intervals so far, of FAILED at least so many.
+has_done() {
+	local accepted kicked failed
+	read -r accepted kicked failed < <(sums "$1")
+	[ "$accepted $kicked" = "$2 $3" ] && [ "$failed" -ge "$4" ]
+}
+
+sums() {
+	awk -F '[:,]' '/"interval"/ { for (i = 1; i < NF; i++) n[$i] += $(i + 1) }
+		END { print n["\"accepted\""] + 0, n["\"kicked\""] + 0, n["\"failed_accepts\""] + 0 }' "$1"
 }
 
 # saw GREETED TURNED_AWAY WAITING
@@ -53,10 +72,10 @@ come() {
 	exec {COME}<>"/dev/tcp/127.0.0.1/$PORT"
 }
 
-# gets FD: what comes on it within three seconds: a line, "eof", or "nothing".
+# gets FD [SECONDS]: what comes on it, within 30 s if not given: a line, "eof", or "nothing".
 gets() {
 	local line='' status=0
-	IFS= read -r -t "${2:-3}" -u "$1" line || status=$?
+	IFS= read -r -t "${2:-30}" -u "$1" line || status=$?
 	if [ $status -gt 128 ]; then
 		echo nothing
 	elif [ $status -ne 0 ]; then
@@ -104,24 +123,22 @@ refused() {
 # --- the three ways -------------------------------------------------------------------------------------------------
 
 @test "naive: spins on EMFILE, and who is too many hears nothing" {
-	demonstrate --time 300ms
+	demonstrate 4 0 100 # failed accepts: it is some hundred thousand each second
 	saw 4 0 6
 	same accepted "$(ours accepted)" 4
 	same kicked "$(ours kicked)" 0
 	same error "$(ours accept_errno)" EMFILE
-	[ "$(ours failed_accepts)" -ge 100 ] # it is some hundred thousand each second
 }
 
 @test "pause: a few wakes only, and who is too many hears nothing all the same" {
-	demonstrate --time 300ms --pause
+	demonstrate 4 0 3 --pause
 	saw 4 0 6
 	same error "$(ours accept_errno)" EMFILE
-	[ "$(ours failed_accepts)" -ge 1 ]
 	at_most_one_in_100_ms
 }
 
 @test "fixed: who is too many is turned away" {
-	demonstrate --time 1 --fixed
+	demonstrate 4 6 1 --fixed
 	saw 4 6 0
 	same kicked "$(ours kicked)" 6
 	at_most_one_in_100_ms
@@ -129,17 +146,17 @@ refused() {
 }
 
 @test "fixed: more than a batch, in several turns" {
-	demonstrate --time 2 --fixed --room 3 --clients 150
+	demonstrate 3 147 3 --fixed --room 3 --clients 150 # 64 at a time
 	saw 3 147 0
 	same kicked "$(ours kicked)" 147
-	[ "$(ours failed_accepts)" -ge 3 ] # 64 at a time
+	at_most_one_in_100_ms
 }
 
 @test "room for all: no way has anything to do" {
 	local way
 	for way in '' --pause --fixed; do
 		# shellcheck disable=SC2086 # no word, or one
-		demonstrate --time 200ms --room 5 --clients 5 $way
+		demonstrate 5 0 0 --room 5 --clients 5 $way
 		saw 5 0 0
 		same failed "$(ours failed_accepts)" 0
 		same error "$(ours accept_errno)" null
@@ -148,9 +165,23 @@ refused() {
 
 @test "the room is what was asked for, also with descriptors that came from outside" {
 	exec 40</dev/null 43</dev/null 100</dev/null
-	demonstrate --time 300ms --fixed --room 60 --clients 65
+	demonstrate 60 5 1 --fixed --room 60 --clients 65
 	saw 60 5 0
 	exec 40<&- 43<&- 100<&-
+}
+
+@test "--time: ends by itself, and each client is in one of the three" {
+	local way begin
+	for way in '' --fixed; do
+		begin=${EPOCHREALTIME/[.,]/}
+		# shellcheck disable=SC2086 # no word, or one
+		run -0 --separate-stderr "$fdlimit" -p 0 --time 200ms --json $way
+		[ $((${EPOCHREALTIME/[.,]/} - begin)) -ge 200000 ]
+		echo "$output"
+		same clients "$(($(ours greeted) + $(ours turned_away) + $(ours waiting)))" 10
+		[ "$(ours greeted)" -le 4 ]
+		same interrupted "$(ours interrupted)" false
+	done
 }
 
 @test "somebody leaves: the next one is served" {
@@ -203,16 +234,45 @@ welcomes() {
 # --- the roles ------------------------------------------------------------------------------------------------------
 
 @test "-s and HOST: the server and the clients apart" {
-	start_server "$fdlimit" -s -p 0 --room 2 --fixed --json
-	run -0 --separate-stderr "$fdlimit" 127.0.0.1 -p "$PORT" --clients 5 --time 500ms --json
+	local server
+	start_server "$fdlimit" -s -p 0 --room 2 --fixed -i 20ms --json
+	server=$SERVER_PID
+	start_worker "$fdlimit" 127.0.0.1 -p "$PORT" --clients 5 --time 1h --json
+	wait_until has_done "$SERVER_OUT" 2 3 1
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	same "status of the clients" "$SERVER_STATUS" 130
+	output=$(<"$WORKER_OUT")
 	echo "$output"
-	same stderr "$stderr" ''
+	same stderr "$(<"$WORKER_ERR")" ''
 	saw 2 3 0
-	stop_server
+	stop_server "$server"
 	cat "$SERVER_OUT"
 	same status "$SERVER_STATUS" 143
 	same accepted "$(field accepted <"$SERVER_OUT")" 2
 	same kicked "$(field kicked <"$SERVER_OUT")" 3
+}
+
+@test "clients that are held up until the end still see what had come" {
+	local server
+	start_server "$fdlimit" -s -p 0 --room 2 --fixed -i 20ms --json
+	server=$SERVER_PID
+	kill -STOP "$server" # its kernel completes the handshakes
+	start_worker "$fdlimit" 127.0.0.1 -p "$PORT" --clients 3 --time 1h --json --trace
+	wait_until all_connected 3
+	kill -STOP "$WORKER"
+	kill -CONT "$server"
+	wait_until has_done "$SERVER_OUT" 2 1 1
+	kill -INT "$WORKER"
+	kill -CONT "$WORKER"
+	wait_server "$WORKER"
+	output=$(<"$WORKER_OUT")
+	saw 2 1 0
+	stop_server "$server"
+}
+
+all_connected() {
+	[ "$(grep -c '): connected' "$WORKER_ERR")" -ge "$1" ]
 }
 
 @test "-s --time: ends by itself" {
@@ -226,22 +286,24 @@ welcomes() {
 	local words
 	for words in -6 '--bind ::1' '--bind 0.0.0.0' '--bind localhost -4' '--bind 127.0.0.5'; do
 		# shellcheck disable=SC2086 # options
-		demonstrate --time 200ms --fixed --room 1 --clients 2 $words
+		demonstrate 1 1 1 --fixed --room 1 --clients 2 $words
 		saw 1 1 0
 	done
 }
 
 @test "intervals: in sum not more than the total" {
-	demonstrate --time 500ms -i 100ms
-	local line wakes=0 n=0 value
+	demonstrate 4 0 1000
+	local line wakes=0 n=0 next=0 value
 	while read -r line; do
 		value=$(field wakes interval <<<"$line") || continue
+		same "beginning of interval $n" "$(field start_ns interval <<<"$line")" $next
+		next=$((next + $(field elapsed_ns interval <<<"$line")))
 		wakes=$((wakes + value))
 		n=$((n + 1))
 	done <<<"$output"
-	[ "$n" -ge 2 ]
-	[ "$wakes" -gt 0 ]
+	[ "$wakes" -gt 1000 ]
 	[ "$wakes" -le "$(ours wakes)" ]
+	[ $next -le "$(ours elapsed_ns)" ]
 }
 
 # --- records and ends -----------------------------------------------------------------------------------------------
@@ -255,10 +317,20 @@ welcomes() {
 }
 
 @test "text is on stdout; a stdout that is full is said in one line" {
-	run -0 --separate-stderr "$fdlimit" -p 0 --time 100ms --fixed
-	[[ $output == *'room for 4 connections'*server*'6 turned away'*clients*'4 greeted'* ]]
+	start_worker "$fdlimit" -p 0 --time 1h -i 20ms --fixed
+	wait_until says_turned_away 6
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	output=$(<"$WORKER_OUT")
+	echo "$output"
+	[[ $output == *'room for 4 connections'*server*'4 accepted'*'6 turned away'*clients*'4 greeted, 6 turned away'*'0 heard nothing' ]]
 	run -1 --separate-stderr bash -c '"$0" -s -p 0 --time 50ms --json >/dev/full' "$fdlimit"
 	[[ ${stderr_lines[-1]} == *'cannot write the report'* ]]
+}
+
+# In the text of the intervals so far.
+says_turned_away() {
+	[ "$(grep -o '[0-9]* turned away' "$WORKER_OUT" | awk '{ n += $1 } END { print n + 0 }')" -eq "$1" ]
 }
 
 @test "connection refused, an address that is taken: status 1, one line, an error record" {

@@ -85,10 +85,30 @@ streams() {
 	grep -q '"record":"interval"' "$HUB_OUT"
 }
 
-# queues BYTES: so much is queued for somebody.
+# now KEY COMPARISON NUMBER: of the hub's last interval.
+now() {
+	local value
+	value=$(field "$1" interval <"$HUB_OUT") && test "$value" "$2" "$3"
+}
+
+# queues BYTES: so much is queued, for all together.
 queues() {
-	local queued
-	queued=$(field queued_bytes interval <"$HUB_OUT") && [ "$queued" -ge "$1" ]
+	now queued_bytes -ge "$1"
+}
+
+empty() {
+	now queued_bytes -eq 0
+}
+
+# stop_reading NAME, read_on NAME: as a program that somebody suspended.
+stop_reading() {
+	STOPPED=${CLIENT[$1]}
+	kill -STOP "$STOPPED"
+}
+
+read_on() {
+	kill -CONT "${CLIENT[$1]}"
+	STOPPED=''
 }
 
 # --- usage ----------------------------------------------------------------------------------------------------------
@@ -138,8 +158,9 @@ refused() {
 @test "three clients: each has every block, whole and right; the hub counts the same" {
 	local options
 	for options in '' --fixed '--fixed --policy kick' '--fixed --policy wait'; do
+		# The mark is above all that there is in this time: nobody is too slow, on no machine.
 		# shellcheck disable=SC2086 # options
-		start_hub --clients 3 --time 300ms --rate 10MB/s $options
+		start_hub --clients 3 --time 300ms --rate 10MB/s --high 8M $options
 		start_client a
 		start_client b
 		start_client c
@@ -161,7 +182,7 @@ refused() {
 @test "short blocks and long ones" {
 	local length
 	for length in 1 1000 1M; do
-		start_hub --time 200ms --length $length --rate 1MB/s --fixed --high 2M
+		start_hub --time 200ms --length $length --rate 1MB/s --fixed --high 8M # more than there is in this time
 		start_client a
 		end_client a 0
 		end_hub 0
@@ -185,10 +206,10 @@ refused() {
 	start_client a
 	wait_until streams
 	start_client b
-	wait_until has_clients 2
+	wait_until now clients -eq 2
 	local before
 	before=$(field blocks interval <"$HUB_OUT")
-	wait_until goes_beyond $((before + 20))
+	wait_until now blocks -gt $((before + 20))
 	kill -TERM "$HUB"
 	end_client a 0
 	end_client b 0
@@ -199,23 +220,19 @@ refused() {
 	same "first and blocks" "$(($(of b first) + $(of b blocks)))" "$(of hub blocks)"
 }
 
-has_clients() {
-	[ "$(field clients interval <"$HUB_OUT")" -eq "$1" ]
-}
-
-goes_beyond() {
-	[ "$(field blocks interval <"$HUB_OUT")" -gt "$1" ]
-}
-
 # --- one stops reading ----------------------------------------------------------------------------------------------
 
+# WHY the slow rate, here and below, and an end by an event: at 5 MB/s the kernel alone has room for most of a second, so a
+# client loses nothing unless it is suspended. Who takes less time than that is held up by a busy machine.
 @test "naive: what a stopped client does not take is queued, to the byte; nobody else notices" {
-	start_hub --clients 2 --rate 100MB/s --time 500ms
+	start_hub --clients 2 --rate 20MB/s -i 20ms
 	start_client a
 	start_client stopped --stop-after 200K
+	wait_until queues 6000000
+	kill -INT "$HUB"
 	end_client a 0
 	end_client stopped 1
-	end_hub 0
+	end_hub 130
 	has_all a
 	same end "$(of stopped end)" reset
 	same stopped "$(of stopped stopped)" true
@@ -227,15 +244,31 @@ goes_beyond() {
 }
 
 @test "naive: who reads on after a while has everything in the end" {
-	start_hub --clients 2 --rate 100MB/s --time 600ms
+	start_hub --clients 2 --rate 20MB/s -i 20ms
 	start_client a
-	start_client stopped --stop-after 200K --stop-for 300ms
+	start_client stopped
+	wait_until streams
+	stop_reading stopped
+	wait_until queues 6000000
+	read_on stopped
+	wait_until empty
+	kill -INT "$HUB"
 	end_client a 0
 	end_client stopped 0
-	end_hub 0
+	end_hub 130
 	has_all a
 	has_all stopped
 	[ "$(of hub queued_peak_bytes)" -gt 4000000 ]
+}
+
+@test "--stop-for: a pause of that length, and nothing is lost by it" {
+	start_hub --time 300ms
+	start_client a --stop-after 200K --stop-for 100ms
+	end_client a 0
+	end_hub 0
+	has_all a
+	same stopped "$(of a stopped)" true
+	[ "$(of a elapsed_ns)" -ge 100000000 ]
 }
 
 @test "--cap ends the stream, status 3; who reads has everything up to there" {
@@ -252,27 +285,34 @@ goes_beyond() {
 }
 
 @test "drop: blocks are left out for the one that stopped; it counts the same number" {
-	start_hub --clients 2 --time 1 --fixed --high 2M --rate 20MB/s
+	start_hub --clients 2 -i 20ms --fixed --high 2M --rate 5MB/s
 	start_client a
-	start_client stopped --stop-after 200K --stop-for 800ms
+	start_client stopped
+	wait_until streams
+	stop_reading stopped
+	wait_until now dropped_blocks -ge 2
+	read_on stopped
+	wait_until empty
+	kill -INT "$HUB"
 	end_client a 0
 	end_client stopped 0
-	end_hub 0
+	end_hub 130
 	has_all a
-	[ "$(of hub dropped_blocks)" -gt 0 ]
 	same lost "$(of stopped lost)" "$(of hub dropped_blocks)"
 	same "blocks, and those left out" "$(($(of stopped blocks) + $(of stopped lost)))" "$(of hub blocks)"
 	same wrong "$(of stopped bad)" 0
+	[ "$(of hub queued_peak_bytes)" -gt 1900000 ]
 	[ "$(of hub queued_peak_bytes)" -le $(((2 << 20) + HEADER)) ]
 }
 
 @test "kick: the one that stopped is disconnected" {
-	start_hub --clients 2 --time 1 --fixed --high 2M --rate 20MB/s --policy kick
+	start_hub --clients 2 --fixed --high 2M --rate 5MB/s --policy kick
 	start_client a
 	start_client stopped --stop-after 200K
 	end_client stopped 1
+	kill -INT "$HUB"
 	end_client a 0
-	end_hub 0
+	end_hub 130
 	has_all a
 	same kicked "$(of hub kicked)" 1
 	same end "$(of stopped end)" reset
@@ -281,71 +321,66 @@ goes_beyond() {
 }
 
 @test "wait: all wait for the one that stopped, and nobody loses anything" {
-	start_hub --clients 2 --rate 100MB/s --time 600ms --fixed --policy wait
+	start_hub --clients 2 --rate 100MB/s -i 20ms --fixed --policy wait
 	start_client a
-	start_client stopped --stop-after 200K --stop-for 300ms
+	start_client stopped
+	wait_until streams
+	stop_reading stopped
+	wait_until stands_still
+	read_on stopped
+	wait_until now blocks -gt "$(field blocks interval <"$HUB_OUT")"
+	kill -INT "$HUB"
 	end_client a 0
 	end_client stopped 0
-	end_hub 0
+	end_hub 130
 	has_all a
 	has_all stopped
 	[ "$(of hub held_ns)" -gt 0 ]
 	[ "$(of hub queued_peak_bytes)" -le $(((1 << 20) + HEADER)) ]
 }
 
-@test "a client in SIGSTOP is a stopped client like any other" {
-	start_hub --clients 2 -i 20ms --fixed --high 2M --rate 20MB/s
-	start_client a
-	start_client b
-	wait_until streams
-	STOPPED=${CLIENT[b]}
-	kill -STOP "$STOPPED"
-	wait_until queues 1900000
-	kill -CONT "$STOPPED"
-	STOPPED=''
-	wait_until empty
-	kill -INT "$HUB"
-	end_client a 0
-	end_client b 0
-	end_hub 130
-	has_all a
-	same "lost, and left out" "$(of b lost)" "$(of hub dropped_blocks)"
-}
-
-empty() {
-	[ "$(field queued_bytes interval <"$HUB_OUT")" -eq 0 ]
+# Five intervals in a row with a queue and without another block.
+stands_still() {
+	[ "$(grep '"interval"' "$HUB_OUT" | tail -n 5 | grep -v '"queued_bytes":0,' | grep -o '"blocks":[0-9]*' | uniq -c |
+		awk '{ print $1; exit }')" = 5 ]
 }
 
 @test "a stopped client gives its memory back when it is gone" {
-	start_hub --clients 2 --rate 100MB/s -i 20ms
+	start_hub --clients 2 --rate 20MB/s -i 20ms
 	start_client a
 	start_client stopped --stop-after 200K
-	wait_until queues 5000000
+	wait_until queues 6000000
 	kill -KILL "${CLIENT[stopped]}"
 	wait_until empty
 	kill -INT "$HUB"
 	end_client a 0
 	end_hub 130
 	has_all a
-	[ "$(account reset queued_bytes)" -ge 5000000 ]
+	[ "$(account reset queued_bytes)" -gt 4000000 ]
 }
 
 # --- records and ends -----------------------------------------------------------------------------------------------
 
 @test "intervals: one after the other" {
-	start_hub --time 300ms -i 50ms --rate 10MB/s
+	start_hub -i 50ms --rate 10MB/s
 	start_client a
+	wait_until has_intervals 3
+	kill -INT "$HUB"
 	end_client a 0
-	end_hub 0
+	end_hub 130
 	local line next=0 n=0
 	while read -r line; do
 		same "beginning of interval $n" "$(field start_ns interval <<<"$line")" $next
 		next=$((next + $(field elapsed_ns interval <<<"$line")))
 		n=$((n + 1))
 	done < <(grep '"interval"' "$HUB_OUT")
-	[ $n -ge 2 ]
-	[ $next -ge 300000000 ]
+	[ $n -ge 3 ]
+	[ $next -le "$(of hub elapsed_ns)" ]
 	same "blocks at the end" "$(field blocks interval <"$HUB_OUT")" "$(of hub blocks)"
+}
+
+has_intervals() {
+	[ "$(grep -c '"interval"' "$HUB_OUT")" -ge "$1" ]
 }
 
 @test "each line of --json is JSON, and the totals have what scripts rely on" {
@@ -362,7 +397,7 @@ empty() {
 }
 
 @test "text: what each side says, on stdout" {
-	start_server "$hub" -s -p 0 --time 100ms -i 20ms --fixed
+	start_server "$hub" -s -p 0 --time 100ms --rate 5MB/s -i 20ms --fixed # less than the mark in all
 	run -0 --separate-stderr "$hub" 127.0.0.1 -p "$PORT"
 	same stderr "$stderr" ''
 	[[ $output == 'complete: '*' blocks '*' 0 lost, 0 wrong' ]]

@@ -24,7 +24,7 @@ teardown() {
 # refused ARGS...: status 2, nothing on stdout, one line on stderr.
 refused() {
 	echo "linkem $*"
-	run -2 --separate-stderr timeout -k 1 10 "$linkem" "$@"
+	run -2 --separate-stderr timeout -k 1 60 "$linkem" "$@"
 	same stdout "$output" ''
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
@@ -32,7 +32,7 @@ refused() {
 # fails ARGS...: status 1, one line on stderr.
 fails() {
 	echo "linkem $*"
-	run -1 --separate-stderr timeout -k 1 10 "$linkem" "$@"
+	run -1 --separate-stderr timeout -k 1 60 "$linkem" "$@"
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
 
@@ -221,8 +221,9 @@ fails() {
 @test "signals: 130 and 143, and the counters are printed" {
 	local signal want
 	for signal in INT:130 TERM:143; do
+		rm -f log # what the one before said is not this one's
 		"$linkem" --json >out 2>log 3>&- &
-		wait_until grep -q 10.9.2.1 log
+		wait_until grep -qs 10.9.2.1 log
 		# bash starts background jobs with SIGINT ignored; linkem wants it all the same
 		kill -s ${signal%:*} $!
 		want=0
@@ -288,8 +289,9 @@ is_gone() {
 @test "what a sees: with --pcap alone what arrives there is in the file, what got lost on the way is not" {
 	need tcpdump
 	up --b2a loss=100% --pcap a.pcap --pcap-b b.pcap
-	on a timeout 0.3 "$TCPLAB_BIN/ttcp" -4 -t b -p 7 >/dev/null 2>&1 || true
+	start_worker "$linkem" exec a "$TCPLAB_BIN/ttcp" -4 -t b -p 7
 	wait_until has b2a dropped_loss 1
+	stop_server "$WORKER"
 	"$linkem" down >/dev/null
 	same "from b, at a" "$(tcpdump -n -r a.pcap src host 10.9.2.1 2>/dev/null | wc -l)" 0
 	[ "$(tcpdump -n -r b.pcap src host 10.9.2.1 2>/dev/null | wc -l)" -ge 1 ]
@@ -361,7 +363,7 @@ is_gone() {
 	up --rtt 60ms --a2b drop=data:3
 	send_tcp 14480 4
 	same "chosen" "$(count a2b dropped_chosen)" 1
-	same "sent again" "$(kernel_count a Tcp RetransSegs)" 1
+	[ "$(kernel_count a Tcp RetransSegs)" -ge 1 ] # once, unless its timers are quicker than this machine
 	same "it is over" "$(count a2b spec)" delay=30ms
 	"$linkem" set a2b drop=syn
 	send_tcp 1000 1
@@ -501,7 +503,10 @@ sees_errors() {
 	local peak
 	peak=$(count a2b queue_peak_bytes)
 	[ "$peak" -gt 1000 ]
-	timeout -s INT 0.3 "$linkem" stat -i 50ms >/dev/null || true
+	start_worker "$linkem" stat -i 20ms --json
+	wait_until grep -q '"record":"interval"' "$WORKER_OUT"
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
 	same peak "$(count a2b queue_peak_bytes)" "$peak"
 }
 
@@ -622,10 +627,11 @@ four_lines() {
 @test "--diagram: handshake, data and end, also with a router" {
 	local router
 	for router in '' --router; do
+		rm -f log # what the one before said is not this one's
 		# shellcheck disable=SC2086 # none or one word
 		"$linkem" --diagram --rtt 20ms $router >lines 2>log 3>&- &
 		local net=$!
-		wait_until grep -q 10.9.2.1 log
+		wait_until grep -qs 10.9.2.1 log
 		send_tcp 1000 1
 		wait_until is_idle b2a
 		wait_until is_idle a2b
@@ -705,7 +711,7 @@ none_of() {
 
 @test "exec and the run work where SIGCHLD is ignored" {
 	local ignoring='import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])'
-	run -0 timeout -k 1 10 python3 -c "$ignoring" "$linkem" --time 50ms
+	run -0 timeout -k 1 60 python3 -c "$ignoring" "$linkem" --time 50ms
 	up
-	run -3 timeout -k 1 10 python3 -c "$ignoring" "$linkem" exec a sh -c 'exit 3'
+	run -3 timeout -k 1 60 python3 -c "$ignoring" "$linkem" exec a sh -c 'exit 3'
 }

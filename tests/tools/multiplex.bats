@@ -190,11 +190,12 @@ refused() {
 	for signal in INT TERM; do
 		status=130
 		[ $signal = INT ] || status=143
+		rm -f out # what the one before said is not this one's
 		"$multiplex" --counts 5,10 --time 1h --json >out 2>err 3>&- &
 		SERVER_PIDS+=($!)
 		# shellcheck disable=SC2034 # helpers.bash reads it
 		SERVER_LOG_OF[$!]=err
-		wait_until grep -q '"start"' out
+		wait_until grep -qs '"start"' out
 		kill -$signal $!
 		wait_server $!
 		cat out

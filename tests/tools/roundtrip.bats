@@ -24,13 +24,13 @@ serve() {
 
 # ask ARGS...: a client of the last server
 ask() {
-	timeout -k 1 20 "$roundtrip" 127.0.0.1 -p "$PORT" "$@"
+	timeout -k 1 60 "$roundtrip" 127.0.0.1 -p "$PORT" "$@"
 }
 
 # refused ARGS...: status 2, nothing on stdout, one line on stderr.
 refused() {
 	echo "roundtrip $*"
-	run -2 --separate-stderr timeout -k 1 10 "$roundtrip" "$@"
+	run -2 --separate-stderr timeout -k 1 60 "$roundtrip" "$@"
 	same stdout "$output" ''
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
@@ -136,10 +136,10 @@ is_between() {
 	run -0 ask -n 2000 -i 0 --json
 	same "sent, received" "$(counts sent received)" "2000 2000"
 	run -0 ask --time 200ms -i 10ms --json
-	is_between sent "$(ours sent)" 2 21
-	is_between elapsed_ns "$(ours elapsed_ns)" 180000000 5000000000
+	is_between sent "$(ours sent)" 1 21
+	is_between elapsed_ns "$(ours elapsed_ns)" 180000000 20000000000
 	run -0 ask -n 21 -i 10ms --json
-	is_between elapsed_ns "$(ours elapsed_ns)" 195000000 5000000000
+	is_between elapsed_ns "$(ours elapsed_ns)" 195000000 20000000000
 	run -0 ask -n 7 -i 1ms
 	[[ $output == "roundtrip to 127.0.0.1:$PORT (udp, extended): 7 questions of 152 bytes"*RTT*clock*drift*"lost        0 of 7"*order* ]]
 }
@@ -232,9 +232,10 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); 
 @test "an answer after --timeout counts as lost, and as late" {
 	need python3
 	start_server python3 "$peers" server slow=30
-	run -1 --separate-stderr ask -n 2 -i 100ms --timeout 10ms --wire extended --json
-	same counts "$(counts sent received lost)" "2 0 2"
-	is_between late "$(ours late)" 1 2
+	# The first ones come while others are still asked.
+	run -1 --separate-stderr ask -n 20 -i 100ms --timeout 10ms --wire extended --json
+	same counts "$(counts sent received lost)" "20 0 20"
+	is_between late "$(ours late)" 1 20
 }
 
 # --- files and reports ------------------------------------------------------------------------------------------------
@@ -319,8 +320,11 @@ sum_of() {
 	local how
 	for how in '' --tcp '-i 0'; do
 		# shellcheck disable=SC2086 # words
-		run -0 ask -i 3ms --time 350ms --report 100ms --json $how
-		[ "$(grep -c '"record":"interval"' <<<"$output")" -ge 3 ]
+		start_worker "$roundtrip" 127.0.0.1 -p "$PORT" -i 3ms --report 50ms --json $how
+		wait_until has_intervals 3
+		kill -INT "$WORKER"
+		wait_server "$WORKER"
+		output=$(<"$WORKER_OUT")
 		local key
 		for key in sent received duplicated reordered; do
 			same "sum of $key" "$(sum_of $key)" "$(ours $key)"
@@ -328,6 +332,10 @@ sum_of() {
 	done
 	run -0 ask -n 40 -i 5ms --report 50ms
 	[[ $output == *seconds*sent*back*missing* ]]
+}
+
+has_intervals() {
+	[ "$(grep -c '"record":"interval"' "$WORKER_OUT")" -ge "$1" ]
 }
 
 # --- how it asks ------------------------------------------------------------------------------------------------------
@@ -391,7 +399,7 @@ for _ in range(3):
     data, control, _, peer = s.recvmsg(2000, 200)
     print(*(int.from_bytes(c[2], 'little') for c in control))
     s.sendto(data[:8] + data[:8], peer)"
-		run -0 timeout 10 "$roundtrip" $host -p "$PORT" --wire plain -n 3 -i 1ms --dscp 46
+		run -0 timeout 60 "$roundtrip" $host -p "$PORT" --wire plain -n 3 -i 1ms --dscp 46
 		wait_server
 		same "traffic class ($host)" "$(xargs <"$SERVER_OUT")" "184 184 184"
 	done
@@ -415,8 +423,6 @@ for _ in range(3):
 		    assert 0 <= s["min_ns"] <= s["p50_ns"] <= s["p99_ns"] <= total["rtt_max_ns"] * 1.1, name
 		parts = sum(stages[n]["min_ns"] for n in names[:-1] if n != "server_work")
 		assert parts <= total["rtt_min_ns"], (parts, total["rtt_min_ns"])
-		typical = sum(stages[n]["p50_ns"] for n in names[:-1] if n != "server_work")
-		assert total["rtt_p50_ns"] / 3 < typical < total["rtt_p50_ns"] * 3
 		assert abs(total["offset_kernel_ns"]) <= total["offset_kernel_bound_ns"] <= total["offset_bound_ns"]
 	END
 	run -0 ask -n 20 -i 1ms --where
@@ -426,29 +432,40 @@ for _ in range(3):
 @test "--steer: decisions, and our clock is not touched" {
 	need strace
 	serve --skew 40ms
-	ASAN_OPTIONS=detect_leaks=0 run -0 --separate-stderr timeout 10 strace -f -o trace "$roundtrip" 127.0.0.1 -p "$PORT" --time 2.3 --steer --json
-	[ "$(grep -c '"record":"steer"' <<<"$output")" -ge 2 ]
-	local first
+	local server=$SERVER_PID first
+	start_worker env ASAN_OPTIONS=detect_leaks=0 strace -D -f -o trace "$roundtrip" 127.0.0.1 -p "$PORT" --steer --json
+	wait_until steers 2
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	output=$(<"$WORKER_OUT")
+	SERVER_PID=$server
 	first=$(grep -m 1 '"record":"steer"' <<<"$output")
 	same "what is done with 40 ms" "$(field action steer <<<"$first")" slew
 	is_between "its offset" "$(field offset_ns steer <<<"$first")" 30000000 50000000
 	run -1 grep -E 'settimeofday|clock_settime|modes=ADJ' trace
 	stop_server
 	serve --skew 5s
-	run -0 ask --time 1.3 --steer
-	[[ $output =~ would\ step\ the\ clock\ by\ \+(4999|5000)\. ]] # it is 5 s less or more than a part of the RTT
+	start_worker "$roundtrip" 127.0.0.1 -p "$PORT" --steer
+	wait_until grep -q 'would step' "$WORKER_OUT"
+	kill -INT "$WORKER"
+	wait_server "$WORKER"
+	[[ $(<"$WORKER_OUT") =~ would\ step\ the\ clock\ by\ \+(4999|5000)\. ]] # it is 5 s less or more than a part of the RTT
+}
+
+steers() {
+	[ "$(grep -c '"record":"steer"' "$WORKER_OUT")" -ge "$1" ]
 }
 
 @test "--same-core: two placements and what waking up costs" {
 	[ "$(nproc)" -gt 1 ] || skip "needs two processors"
-	run -0 --separate-stderr timeout 20 "$roundtrip" --same-core -n 300 --json
+	run -0 --separate-stderr timeout 60 "$roundtrip" --same-core -n 300 --json
 	same stderr "$stderr" ''
 	same received "$(ours received)" 600
 	same placements "$(grep -c '"record":"placement"' <<<"$output")" 2
 	local apart
 	apart=$(grep '"other_core"' <<<"$output")
 	[ "$(field server_cpu placement <<<"$apart")" -ne "$(field client_cpu placement <<<"$apart")" ]
-	run -0 timeout 20 "$roundtrip" --same-core -n 100
+	run -0 timeout 60 "$roundtrip" --same-core -n 100
 	[[ $output == *"on another processor"*"on the same processor"* ]]
 }
 
@@ -458,7 +475,8 @@ for _ in range(3):
 	start_server python3 "$plain" server swallow=5
 	"$roundtrip" 127.0.0.1 -p "$PORT" --wire plain --naive -n 20 -i 1ms --timeout 20ms --json >out 2>err 3>&- &
 	local pid=$!
-	sleep 0.5 # five questions take 5 ms, and --timeout is no help to it
+	wait_until grep -q swallowed "$SERVER_LOG"
+	sleep 0.5 # --timeout is no help to it
 	kill -0 $pid
 	kill -INT $pid
 	status=0
@@ -468,7 +486,7 @@ for _ in range(3):
 	grep -q 'waited .* s for the answer to question 4' err
 	stop_server
 	start_server python3 "$plain" server swallow=5
-	run -0 ask --wire plain -n 20 -i 1ms --timeout 50ms --json
+	run -0 ask --wire plain -n 20 -i 1ms --timeout 2s --json
 	same "sent, received, lost" "$(counts sent received lost)" "20 19 1"
 }
 
@@ -478,21 +496,21 @@ for _ in range(3):
 	serve
 	local host
 	for host in 127.0.0.1 ::1 localhost; do
-		run -0 --separate-stderr timeout 10 "$roundtrip" $host -p "$PORT" -n 3 -i 1ms --json
-		run -0 --separate-stderr timeout 10 "$roundtrip" $host -p "$PORT" -n 3 -i 1ms --tcp --json
+		run -0 --separate-stderr timeout 60 "$roundtrip" $host -p "$PORT" -n 3 -i 1ms --json
+		run -0 --separate-stderr timeout 60 "$roundtrip" $host -p "$PORT" -n 3 -i 1ms --tcp --json
 	done
-	run -0 timeout 10 "$roundtrip" -6 ::1 -p "$PORT" -n 1 --json
+	run -0 timeout 60 "$roundtrip" -6 ::1 -p "$PORT" -n 1 --json
 	same peer "$(ours peer)" "[::1]:$PORT"
-	run -0 timeout 10 "$roundtrip" -4 localhost -p "$PORT" -n 1 --json
+	run -0 timeout 60 "$roundtrip" -4 localhost -p "$PORT" -n 1 --json
 	same peer "$(ours peer)" "127.0.0.1:$PORT"
-	run -1 --separate-stderr timeout 10 "$roundtrip" -4 ::1 -p "$PORT" -n 1
+	run -1 --separate-stderr timeout 60 "$roundtrip" -4 ::1 -p "$PORT" -n 1
 	same "lines" "${#stderr_lines[@]}" 1
-	run -1 --separate-stderr timeout 10 "$roundtrip" name.invalid -n 1 --json
+	run -1 --separate-stderr timeout 60 "$roundtrip" name.invalid -n 1 --json
 	one_line_with name.invalid
 	stop_server
 	serve --bind 127.0.0.2
 	same "said" "$(grep -c "listening on 127.0.0.2:$PORT" "$SERVER_LOG")" 2
-	run -0 timeout 10 "$roundtrip" 127.0.0.2 -p "$PORT" -n 1
+	run -0 timeout 60 "$roundtrip" 127.0.0.2 -p "$PORT" -n 1
 	run -1 ask -n 1 --timeout 100ms --wire extended
 	stop_server
 	serve -4
@@ -502,9 +520,9 @@ for _ in range(3):
 
 @test "the port is in use: one line and status 1" {
 	serve
-	run -1 --separate-stderr timeout 10 "$roundtrip" -s -p "$PORT"
+	run -1 --separate-stderr timeout 60 "$roundtrip" -s -p "$PORT"
 	one_line_with "$PORT" EADDRINUSE
-	run -1 --separate-stderr timeout 10 "$roundtrip" -s -p 0 --bind 192.0.2.1
+	run -1 --separate-stderr timeout 60 "$roundtrip" -s -p 0 --bind 192.0.2.1
 	one_line_with 192.0.2.1 EADDRNOTAVAIL
 }
 
@@ -558,7 +576,7 @@ off_by() {
 	serve
 	for way in "${WAYS[@]}"; do
 		split "$way"
-		run -0 --separate-stderr timeout 20 "$roundtrip" "$host" -p "$PORT" --tcp --socks "$url" -n 10 -i 1ms --json
+		run -0 --separate-stderr timeout 60 "$roundtrip" "$host" -p "$PORT" --tcp --socks "$url" -n 10 -i 1ms --json
 		same stderr "$stderr" ''
 		same start "$(ours peer start) $(ours socks start)" "$host:$PORT $PROXY"
 		same total "$(counts peer socks transport sent received lost)" "$host:$PORT $PROXY tcp 10 10 0"
@@ -575,7 +593,7 @@ off_by() {
 
 # fails ERRNO PROXY PORT: status 1, and one line.
 fails_through() {
-	run -1 --separate-stderr timeout 20 "$roundtrip" localhost -p "$3" --tcp --socks "$2" --json
+	run -1 --separate-stderr timeout 60 "$roundtrip" localhost -p "$3" --tcp --socks "$2" --json
 	one_line_with "$1"
 	same errno "$(ours errno error)" "$1"
 }
@@ -598,7 +616,7 @@ fails_through() {
 	cp "$roundtrip" "$OPEN_FOLDER"
 	local become=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
 	start_server "${become[@]}" "$OPEN_FOLDER/roundtrip" -s -p 0
-	run -0 as_nobody timeout 10 "$OPEN_FOLDER/roundtrip" 127.0.0.1 -p "$PORT" -n 10 -i 1ms --where --dscp 46 --json
+	run -0 as_nobody timeout 60 "$OPEN_FOLDER/roundtrip" 127.0.0.1 -p "$PORT" -n 10 -i 1ms --where --dscp 46 --json
 	same received "$(ours received)" 10
-	run -0 as_nobody timeout 10 "$OPEN_FOLDER/roundtrip" --clock
+	run -0 as_nobody timeout 60 "$OPEN_FOLDER/roundtrip" --clock
 }

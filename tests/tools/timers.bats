@@ -138,11 +138,12 @@ refused() {
 @test "SIGINT and SIGTERM: the total still comes, 130 and 143" {
 	local signal
 	for signal in INT:130 TERM:143; do
+		rm -f out # what the one before said is not this one's
 		env --default-signal=INT "$timers" --max 1000000 --json >out 2>err 3>&- &
 		SERVER_PIDS+=($!)
 		# shellcheck disable=SC2034 # helpers.bash reads it
 		SERVER_LOG_OF[$!]=err
-		wait_until grep -q '"record":"cell"' out
+		wait_until grep -qs '"record":"cell"' out
 		kill "-${signal%:*}" $!
 		wait_server $!
 		same "the status after ${signal%:*}" "$SERVER_STATUS" "${signal#*:}"

@@ -64,16 +64,19 @@ static void note_answer(struct fdlimit_sight *sight, const struct client *c)
 		sight->answer_max_ns = took_ns;
 }
 
-/* Until end_ns, a signal, or the end of the parent. */
+/* Until end_ns, a signal, or the end of the parent. WHY one look more after that: what has come by then counts, also when a
+ * busy machine did not let us look before. */
 static void watch(struct fdlimit_sight *sight, const struct client *clients, unsigned n, int parent_fd, uint64_t end_ns)
 {
 	static struct pollfd fds[FDLIMIT_MANY + 1];
+	bool over = false;
 	for (unsigned i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = clients[i].fd, .events = POLLIN };
 	fds[n] = (struct pollfd){ .fd = parent_fd, .events = POLLIN };
 	sight->waiting = n;
-	while (clk_mono_ns() < end_ns && sig_pending(NULL) == 0 && fds[n].revents == 0) {
-		if (sig_wait(fds, n + 1, end_ns) < 0)
+	while (!over) {
+		over = clk_mono_ns() >= end_ns || sig_pending(NULL) != 0 || fds[n].revents != 0;
+		if (sig_wait(fds, n + 1, over ? 0 : end_ns) < 0)
 			die_errno("poll");
 		for (unsigned i = 0; i < n; i++) {
 			if (fds[i].fd < 0 || fds[i].revents == 0)

@@ -24,7 +24,7 @@
 enum { ASK_BURST = 64, LOOKS = 64 };
 static const uint64_t LIVE_NS = UINT64_C(250) * NS_PER_MS;
 static const uint64_t STEER_POLL_NS = NS_PER_S;
-static const uint64_t LINGER_NS = UINT64_C(200) * NS_PER_MS; /* for the last answers, at least */
+static const uint64_t LINGER_NS = UINT64_C(500) * NS_PER_MS; /* for the last answers, at least */
 static const uint64_t COPIES_NS = UINT64_C(10) * NS_PER_MS;  /* for a copy of the last answer */
 static const uint64_t CONNECT_NS = UINT64_C(10) * NS_PER_S;
 static const uint64_t TRY_NS[] = { 100 * NS_PER_MS, 150 * NS_PER_MS, 250 * NS_PER_MS, 250 * NS_PER_MS,
@@ -286,7 +286,8 @@ static bool is_complete(const struct client *c)
 	return c->m.trip.received + c->m.late >= c->m.sent;
 }
 
-/* For those that are still under way; and when they are all there, a moment for copies of them. */
+/* For those that are still under way; and when they are all there, a moment for copies of them. WHY the looks after that:
+ * what has come by then is not lost, also when a busy machine did not let us look in time. */
 static int hear_the_last(struct client *c)
 {
 	uint64_t patience_ns = 4 * c->m.rtt.max;
@@ -306,6 +307,8 @@ static int hear_the_last(struct client *c)
 			return error;
 		sig_pending(&signals);
 	}
+	for (int i = 0; i < LOOKS && signals < 2 && talk_hear(c, MSG_DONTWAIT) >= 0; i++)
+		;
 	return 0;
 }
 
