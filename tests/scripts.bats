@@ -144,6 +144,47 @@ meet() {
 	run -2 "$tree/scripts/test" --jobs
 }
 
+# fails TIMES NAME...: files that fail so many times, and note each of their runs.
+fails() {
+	local name
+	for name in "${@:2}"; do
+		# shellcheck disable=SC2016 # for the test in the test
+		printf '@test "%s" { echo run >>%s; [ $(wc -l <%s) -gt %d ]; }\n' "$name" "$tree/$name" "$tree/$name" "$1" >"$tree/tests/$name.bats"
+	done
+}
+
+@test "test: a file that fails beside others is tried again, alone and once; that counts, and both are said" {
+	assume_installed
+	fails 1 unsteady
+	fails 9 bad
+	printf '@test "good" { true; }\n' >"$tree/tests/good.bats"
+	run -1 "$tree/scripts/test" --jobs 2
+	[ "${lines[-1]}" = "2 passed, 1 failed" ]
+	[[ $output == *$'tried again alone (2):\n  tests/'*$'\n  tests/'* ]]
+	[[ $output == *'  tests/unsteady.bats: unsteady in '*$'Failed (1):\n  tests/bad.bats: bad in '* ]]
+	[ "$(wc -l <"$tree/unsteady")" -eq 2 ]
+	[ "$(wc -l <"$tree/bad")" -eq 2 ]
+
+	rm "$tree/tests/bad.bats" "$tree/unsteady"
+	run -0 "$tree/scripts/test" --jobs 2
+	[ "${lines[-1]}" = "2 passed, 0 failed" ]
+}
+
+@test "test: who failed alone, or with more than three files, is not tried again" {
+	assume_installed
+	fails 1 a
+	run -1 "$tree/scripts/test" --jobs 2 # nothing beside it
+	[ "${lines[-1]}" = "0 passed, 1 failed" ]
+
+	fails 9 a b c d
+	rm "$tree/a"
+	run -1 "$tree/scripts/test" --jobs 2
+	[ "${lines[-1]}" = "0 passed, 4 failed" ]
+	[[ $output == *'tried again alone (3):'* ]]
+	cat "$tree"/[abcd] >"$tree/runs"
+	[ "$(wc -l <"$tree/runs")" -eq 7 ]
+}
+
 # a_lab NAME TIER [HEADER]: what scripts/test looks at in a lab.
 a_lab() {
 	mkdir -p "$tree/labs/$1"
