@@ -50,6 +50,6 @@ in_page() {
 
 # tell_browser WHAT [OPTION...] <BODY
 tell_browser() {
-	curl -sS --fail-with-body --max-time 60 --unix-socket "$BROWSER_SOCKET" --data-binary @- "${@:2}" \
+	curl -sS --fail-with-body --max-time 300 --unix-socket "$BROWSER_SOCKET" --data-binary @- "${@:2}" \
 		"http://browser/$1"
 }

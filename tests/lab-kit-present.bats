@@ -41,7 +41,7 @@ staged_lab() {
 
 # in_terminal [OPTION...] CMD...: its report is in $output.
 in_terminal() {
-	run -0 --separate-stderr timeout 60 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" "$@"
+	run -0 --separate-stderr timeout 90 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" "$@"
 }
 
 # told OF EXPRESSION: about the report, r.
@@ -134,7 +134,7 @@ check_screens() {
 		for ((i = 0; i < 40; i++)); do # on, through as many screens as it takes
 			keys+=(--until '[Enter]' --key ' ')
 		done
-		timeout 60 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" --size $size "${keys[@]}" "$STAGED" --present \
+		timeout 90 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" --size $size "${keys[@]}" "$STAGED" --present \
 			--record rec >out || true # not so many
 		output=$(<out)
 		same "$size" "$(told 'r["status"]')" 0
@@ -154,7 +154,7 @@ check_screens() {
 		p = subprocess.Popen([sys.argv[1], "--present"], stdin=s, stdout=s, start_new_session=True,
 		                     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
 		text = b""
-		def until(what, end=10):
+		def until(what, end=60):
 		    global text
 		    end += time.monotonic()
 		    while what not in text:
@@ -243,12 +243,12 @@ check_end() {
 			    m, s = pty.openpty()
 			    before = termios.tcgetattr(s)
 			    # The session is another one's, as a shell's is: the end of its leader would be a SIGHUP for the lab.
-			    leader = '"$@" <&0 & echo $! >pid; wait; sleep 60'
+			    leader = '"$@" <&0 & echo $! >pid; wait; sleep 300'
 			    p = subprocess.Popen(["bash", "-c", leader, "leader", sys.argv[1], "--present", "--record", "rec"], stdin=s, stdout=s,
 			                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
 			    text = b""
 			    while b"[q]  ends" not in text:
-			        assert select.select([m], [], [], 10)[0], text
+			        assert select.select([m], [], [], 60)[0], text
 			        text += os.read(m, 4096)
 			    own = termios.tcgetattr(s)
 			    assert own != before
@@ -258,14 +258,14 @@ check_end() {
 			        before[6] = own[6][:]
 			        termios.tcsetattr(s, termios.TCSANOW, before)
 			    os.kill(int(open("pid").read()), signal.SIGKILL)
-			    end = time.monotonic() + 10
+			    end = time.monotonic() + 60
 			    while glob.glob(sys.argv[2] + "/tcplab-lab.*") and time.monotonic() < end:
 			        time.sleep(0.02)
 			    assert not glob.glob(sys.argv[2] + "/tcplab-lab.*")
 			    assert termios.tcgetattr(s) == before, ("touched" if touch else "as before", termios.tcgetattr(s), before)
 			    # A line typed now is for the next one who reads.
 			    os.write(m, b"hello\n")
-			    assert select.select([s], [], [], 5)[0] and os.read(s, 5)[:5] == b"hello"
+			    assert select.select([s], [], [], 60)[0] and os.read(s, 5)[:5] == b"hello"
 			    os.killpg(p.pid, signal.SIGKILL)
 			    p.wait()
 			run(False)
@@ -289,14 +289,14 @@ check_end() {
 				os.close(s)
 				text, at = b"", 0
 				while sys.argv[2].encode() not in text:
-				    assert select.select([m], [], [], 10)[0], text
+				    assert select.select([m], [], [], 60)[0], text
 				    text += os.read(m, 4096)
 				    for prompt in (b"ends\x1b[0m", b"letter (Enter: no answer): ", b"number (Enter: no answer): ", b"[Enter]  run\x1b[0m"):
 				        if text.find(prompt, at) >= 0 and sys.argv[2].encode() not in text:
 				            at = text.find(prompt, at) + len(prompt)
 				            os.write(m, b"\n")
 				os.close(m)
-				assert p.wait(10) == 129, p.returncode
+				assert p.wait(60) == 129, p.returncode
 			END
 			wait_until no_directory
 			run ! pgrep -f "sleep 9998.$$"
@@ -320,7 +320,7 @@ check_cast() {
 		    assert len(event) == 3 and event[1] == "o" and isinstance(event[2], str) and event[0] >= last, line
 		    assert "\n" not in event[2].replace("\r\n", ""), line
 		    last = event[0]
-		assert last < 60
+		assert last < 600
 		sys.stdout.write("".join(json.loads(l)[2] for l in lines[1:]).replace("\r\n", "\n"))
 	END
 }

@@ -281,7 +281,7 @@ no_folder() {
 	ln -s "$PWD/secret" class/links/c/transcript.txt
 	truncate -s 1G class/links/d/lab.json
 	mkdir class/$'new\nline' && hand_in class/$'new\nline' '' '' 43
-	run -0 --separate-stderr timeout 20 "$tcplab" lab report page.html class/*/
+	run -0 --separate-stderr timeout 120 "$tcplab" lab report page.html class/*/
 	[ -z "$stderr" ]
 	is_html page.html
 	run ! grep -qE '<(script|i|b|u|img)\b[^>]*>(document|mal|.u003c)|66-secret|onerror=alert\(1\)>' page.html

@@ -74,6 +74,19 @@ has_record() {
 	count_records "$@" >/dev/null
 }
 
+# has_many KIND N WORD...: so many of them, at least.
+has_many() {
+	[ "$(count_records "$1" "${@:3}")" -ge "$2" ]
+}
+
+# Both sockets of the only connection were seen as the handshake leaves them, if not at first, then with a later poll.
+has_seen_both() {
+	local appeared later
+	appeared=$(count_records appeared '"state":"ESTABLISHED"')
+	later=$(count_records state '"state":"ESTABLISHED"')
+	[ $((appeared + later)) -eq 2 ]
+}
+
 # How many; fails when there is none.
 count_records() {
 	local kind=$1 lines word

@@ -59,9 +59,7 @@ monitor() {
 @test "a chart shows when load begins, and a mark where it was put, without a reload" {
 	need curl
 	load_with fixed 90
-	kill -STOP "$LOAD"
-	# shellcheck disable=SC2034 # the fixture reads it
-	STOPPED=$LOAD
+	stop_load
 	monitor "$LOAD"
 	in_page "$URL" <<-'END'
 		await page.goto(args[0]);
@@ -231,8 +229,10 @@ monitor() {
 
 @test "the offline report asks for nothing, and shows all" {
 	load_with fixed 30 --sockets 2
-	run -0 --separate-stderr timeout 20 "$TCPLAB_BIN/procmon" -p 0 -i 200ms --time 1 \
-		--report "$BATS_TEST_TMPDIR/report.html" "$LOAD"
+	monitor --report "$BATS_TEST_TMPDIR/report.html" "$LOAD"
+	wait_until has_samples 5
+	kill -INT "$SERVER_PID"
+	wait_server
 	in_page "file://$BATS_TEST_TMPDIR/report.html" <<-'END'
 		await page.goto(args[0]);
 		same("requests", requests.map(decodeURI), [decodeURI(args[0])]);
@@ -246,6 +246,10 @@ monitor() {
 		const links = await page.evaluate(() => [...document.links].map(link => link.getAttribute("href")));
 		same("links out of it", links.filter(href => !href.startsWith("#")), []);
 	END
+}
+
+has_samples() {
+	[ "$(curl -sS "$URL/json" | field samples process)" -ge "$1" ]
 }
 
 @test "when procmon has gone the page says so" {

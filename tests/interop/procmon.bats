@@ -28,10 +28,7 @@ compare() {
 	cp "$TCPLAB_BIN/chargen" './) R (b) c'
 	start_server './) R (b) c' -s -p 0
 	load_with fixed 30 2 --memory 8M --files 7 --idle-threads 3 --sockets 2 --io 8mbit -i 0.1
-	wait_until grep -q . "$WORKER_OUT"
-	kill -STOP "$LOAD"
-	# shellcheck disable=SC2034 # the fixture reads it
-	STOPPED=$LOAD
+	stop_load
 	local idle=$SERVER_PID
 	monitor -i 100ms "$idle,$LOAD"
 	compare still "$idle"

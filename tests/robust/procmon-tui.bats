@@ -10,7 +10,7 @@ setup() {
 }
 
 in_terminal() {
-	LC_ALL=${LOCALE:-C.UTF-8} timeout 30 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" "$@"
+	LC_ALL=${LOCALE:-C.UTF-8} timeout 90 python3 "$TCPLAB_ROOT/tests/fixtures/in_terminal.py" "$@"
 }
 
 # The screen was entered and left, and its mode is what it was. What stands behind is the total.

@@ -63,7 +63,7 @@ same_name() {
 	start_ends
 	start_watch --json ":$PORT"
 	tell open
-	wait_until has_record appeared
+	wait_until has_seen_both
 	tell reset client
 	wait_until has_record gone "\"local\":\"127.0.0.1:$PORT\""
 	wait_until has_record gone "\"peer\":\"127.0.0.1:$PORT\""
@@ -76,9 +76,9 @@ same_name() {
 	start_ends
 	start_watch --json ":$PORT"
 	tell open
-	wait_until has_record appeared "\"local\":\"127.0.0.1:$PORT\""
-	wait_until has_record appeared "\"peer\":\"127.0.0.1:$PORT\""
+	wait_until has_seen_both
 	kill -STOP "$WATCH"
+	wait_until is_stopped "$WATCH"
 	tell again
 	kill -CONT "$WATCH"
 	wait_until has_many appeared 4
@@ -86,6 +86,10 @@ same_name() {
 	same gone "$(count_records gone)" 2
 	same alive "$(count_records alive)" 2
 	same "the second connection's number" "$(count_records alive '"connection":2,')" 2
+}
+
+is_stopped() {
+	grep -q '^State:.T' "/proc/$1/status"
 }
 
 # --- crowds ---------------------------------------------------------------------------------------------------------
@@ -119,10 +123,6 @@ same_name() {
 	END
 }
 
-has_many() {
-	[ "$(count_records "$1")" -ge "$2" ]
-}
-
 only_time_wait() {
 	! "$tcpwatch" --once --json ":$PORT" | grep '"record":"socket"' | grep -qv TIME-WAIT
 }
@@ -154,7 +154,7 @@ only_time_wait() {
 	# 500; and one or two more when another test, at the same time, tries every port of the machine
 	local left_out
 	left_out=$(sed -n 's/^\([0-9]*\) more sockets, gone before those below$/\1/p' "$WATCH_OUT")
-	same "left out" "$left_out" $(($(grep -c 'appears:' "$WATCH_OUT") - 1000))
+	same "left out" "$left_out" $(($(grep -c 'gone after' "$WATCH_OUT") - 1000))
 	[ "$left_out" -ge 500 ]
 	same "in the final report" "$(grep -c '^#.*, gone$' "$WATCH_OUT")" 1000
 }

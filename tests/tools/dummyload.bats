@@ -35,7 +35,7 @@ refused() {
 fails() {
 	local errno=$1
 	shift
-	run -1 --separate-stderr timeout 20 "$dummyload" "$@" --json
+	run -1 --separate-stderr timeout 60 "$dummyload" "$@" --json
 	echo "dummyload $*: $stderr"
 	one_line_with "($errno)"
 	same errno "$(ours errno error)" "$errno"
@@ -125,8 +125,11 @@ fails() {
 	same "one after the other" "${lines[*]:1}" "0.1, 40 0.2, 120"
 	run -0 "$dummyload" steps --steps list --repeat --target -i 100ms --time 0.45
 	same "repeated" "${lines[*]:1}" "0.1, 20 0.2, 60 0.3, 20 0.4, 60 0.45, 20"
+	start_worker "$dummyload" steps --steps list --repeat --json -i 50ms
+	wait_until grep -q '"label":"the rush hour"' "$WORKER_OUT"
+	wait_until grep -q '"label":"night"' "$WORKER_OUT"
+	stop_server "$WORKER"
 	run -0 "$dummyload" steps --steps list --json -i 100ms
-	same "label" "$(ours label interval)" "the rush hour"
 	same "the shape" "$(ours shape start) $(ours percent start) $(ours low_percent start)" "steps 60 20"
 	holds "$(ours elapsed_ns) >= 200e6"
 }
@@ -163,7 +166,7 @@ fails() {
 		    results.append((words, [json.loads(l) for l in out.splitlines()], status, usage.ru_utime + usage.ru_stime, usage))
 		results, threads = [], []
 		for words in ("fixed 30", "cosine 40 --period 0.5", "s 20 2 --period 0.4 --low 10", "fixed 0",
-		              "fixed 25 --switches 2000 --faults 60000 --io 8mbit --sockets 3 --traffic 8mbit"):
+		              "fixed 25 --switches 2000 --faults 30000 --io 8mbit --sockets 3 --traffic 8mbit"):
 		    threads.append(threading.Thread(target=go, args=(words, results)))
 		    threads[-1].start()
 		for t in threads:
@@ -188,10 +191,11 @@ fails() {
 		    assert abs(cpu_s * 1e9 - total["cpu_ns"]) < 60e6, (words, cpu_s, total)
 		    if "switches" not in words:
 		        continue
-		    for key, most in ("switches", 2000), ("faults", 60000), ("io", 1e6), ("traffic", 1e6):
+		    for key, most in ("switches", 2000), ("faults", 30000), ("io", 1e6), ("traffic", 1e6):
 		        unit = "_Bps" if most == 1e6 else "_per_s"
 		        assert abs(total[key + "_asked" + unit] - most) < 0.01 * most, (key, total)
-		        assert 0.2 * most < total[key + unit] < 1.4 * most + 300, (key, total)
+		        assert 0 < total[key + unit] < 1.4 * most + 300, (key, total)
+		        assert total[key + unit] > 0.2 * most or total["waited_percent"] > 5, (key, total)
 		    assert usage.ru_minflt >= total["faults_per_s"] * total["elapsed_ns"] / 1e9, (usage, total)
 		    assert usage.ru_nvcsw >= total["switches_per_s"] * total["elapsed_ns"] / 1e9, (usage, total)
 	END
@@ -201,31 +205,33 @@ fails() {
 	run -0 --separate-stderr "$dummyload" f 10 --time 50ms
 	[[ $output == "pid "*": fixed, 10 %, in 1 thread "*$'\n'"asked 10.0 %, got "*"of processor time in "* ]]
 	same stderr "$stderr" ''
-	run -0 "$dummyload" c 10 --files 3 --time 60ms -i 20ms
+	start_worker "$dummyload" c 10 --files 3 -i 20ms
+	wait_until has_intervals 2
+	stop_server "$WORKER"
+	same status "$SERVER_STATUS" 143
+	mapfile -t lines <"$WORKER_OUT"
 	[[ ${lines[1]} == "beside that: files 3" ]]
-	[ "$(grep -c '^ *0\.0[0-9]* s ' <<<"$output")" -ge 2 ]
 	[[ ${lines[-1]} == "files: asked 3, got 3" ]]
+}
+
+has_intervals() {
+	[ "$(grep -c '^ *[0-9]*\.[0-9]* s ' "$WORKER_OUT")" -ge "$1" ]
 }
 
 # --- the other loads --------------------------------------------------------------------------------------------------
 
 @test "other loads, as /proc shows them: descriptors, threads and their names, memory, sockets, a file without a name" {
-	local proc names sockets=0 fd resident name
+	local proc resident name
 	start_worker "$dummyload" fixed 5 2 --memory 30M --files 40 --idle-threads 4 --sockets 7 --traffic 1mbit --io 1mbit --switches 300 \
 		--faults 10 --json -i 100ms
 	wait_until grep -q '"record":"interval"' "$WORKER_OUT"
 	proc=/proc/$WORKER
 	same "pid" "$(field pid start <"$WORKER_OUT")" "$WORKER"
-	names=$(cat "$proc"/task/*/comm)
 	for name in dummyload 'load 1' 'load 2' 'idle 1' 'idle 4' switches 'switches, too' faults io traffic; do
-		grep -qx "$name" <<<"$names"
+		wait_until has_thread "$name" # each gives itself its name
 	done
 	[ "$(readlink "$proc"/fd/* | grep -cx /dev/null)" -ge 40 ]
-	for fd in $(readlink "$proc"/fd/* | sed -n 's/^socket:\[\(.*\)\]/\1/p'); do
-		# ESTABLISHED, from 127.0.0.1 to 127.0.0.1
-		sockets=$((sockets + $(grep -cE "^ *[0-9]+: 0100007F:.{4} 0100007F:.{4} 01 .* $fd " /proc/net/tcp)))
-	done
-	same "ends of connections" "$sockets" 14
+	wait_until has_ends 14
 	readlink "$proc"/fd/* | grep -q "^$TMPDIR/.* (deleted)$"
 	same "files in TMPDIR" "$(find . -name 'dummyload.*')" ''
 	resident=$(awk '$1 == "VmRSS:" { print $2 }' "$proc/status")
@@ -236,6 +242,19 @@ fails() {
 	holds "$(field memory_bytes <"$WORKER_OUT") >= 30 * 1048576"
 	# A sanitizer keeps books of every byte.
 	[[ $TCPLAB_BIN == *san* ]] || holds "$(field memory_bytes <"$WORKER_OUT") < 36 * 1048576"
+}
+
+has_thread() {
+	cat "/proc/$WORKER/task/"*/comm | grep -qx "$1"
+}
+
+# has_ends N: so many sockets are ESTABLISHED, from 127.0.0.1 to 127.0.0.1. The kernel may leave one out while the list changes.
+has_ends() {
+	local inode sockets=0
+	for inode in $(readlink "/proc/$WORKER/fd/"* | sed -n 's/^socket:\[\(.*\)\]/\1/p'); do
+		sockets=$((sockets + $(grep -cE "^ *[0-9]+: 0100007F:.{4} 0100007F:.{4} 01 .* $inode " /proc/net/tcp)))
+	done
+	[ "$sockets" -eq "$1" ]
 }
 
 @test "--follow: memory and descriptors go up and down with the shape, and rates, too" {
@@ -251,7 +270,7 @@ fails() {
 		    assert r["faults_asked_per_s"] > 80000 if busy else r["faults_asked_per_s"] < 20000, r
 		    assert abs(r["faults_asked_per_s"] - 10000 * r["target_percent"]) < 1, r
 	END
-	start_worker "$dummyload" steps --steps <(printf '0.2 10\n1h 0\n') --memory 20M --files 50 --follow -i 50ms --json
+	start_worker "$dummyload" steps --steps <(printf '1.5 10\n1h 0\n') --memory 20M --files 50 --follow -i 50ms --json
 	wait_until grep -q '"files":50' "$WORKER_OUT"
 	wait_until is_empty_again
 	stop_server "$WORKER"
@@ -279,9 +298,9 @@ is_empty_again() {
 
 @test "a report that cannot be written, or that nobody reads any more, ends it with status 1" {
 	[ -w /dev/full ] || skip "needs /dev/full"
-	run -1 --separate-stderr timeout 10 bash -c '"$0" fixed 10 -i 20ms >/dev/full' "$dummyload"
+	run -1 --separate-stderr timeout 60 bash -c '"$0" fixed 10 -i 20ms >/dev/full' "$dummyload"
 	one_line_with "cannot write"
-	run -0 --separate-stderr timeout 10 bash -c '"$0" fixed 10 -i 20ms | head -n 1; exit $((PIPESTATUS[0] != 1))' "$dummyload"
+	run -0 --separate-stderr timeout 60 bash -c '"$0" fixed 10 -i 20ms | head -n 1; exit $((PIPESTATUS[0] != 1))' "$dummyload"
 	[[ $output == "pid "* ]]
 	one_line_with "cannot write"
 }
@@ -296,7 +315,7 @@ is_empty_again() {
 	same errno "$(ours errno error)" EMFILE
 	run -1 --separate-stderr bash -c "$fewer" "$dummyload" fixed 10 --sockets 100
 	one_line_with "of 100 (--sockets)" EMFILE
-	run -1 --separate-stderr timeout 10 bash -c "$fewer" "$dummyload" fixed 10 --files 100 --follow --json
+	run -1 --separate-stderr timeout 60 bash -c "$fewer" "$dummyload" fixed 10 --files 100 --follow --json
 	one_line_with EMFILE
 	[[ ${lines[-1]} == *'"record":"error"'* ]]
 	fails ENOMEM fixed 10 --memory 1000000G
@@ -309,22 +328,34 @@ is_empty_again() {
 		one_line_with "start thread " "of 100000 (--idle-threads)" EAGAIN
 	fi
 	TMPDIR=/nowhere fails ENOENT fixed 10 --io 1mbit
-	run -1 --separate-stderr timeout 10 bash -c 'ulimit -f 64; exec "$0" "$@"' "$dummyload" fixed 10 --io 80mbit --json
+	run -1 --separate-stderr timeout 60 bash -c 'ulimit -f 64; exec "$0" "$@"' "$dummyload" fixed 10 --io 80mbit --json
 	one_line_with "write a file in $TMPDIR (--io)" EFBIG
 	[[ ${lines[-1]} == *'"record":"error"'* ]]
 	[[ $output != *'"record":"total"'* ]]
 }
 
 @test "stopped for a while: it does not make good more than it says, and says that it was stopped" {
-	start_worker "$dummyload" fixed 50 --json -i 100ms --time 3
+	local before
+	start_worker "$dummyload" fixed 50 --json -i 100ms
 	wait_until grep -q '"record":"interval"' "$WORKER_OUT"
 	kill -STOP "$WORKER"
+	wait_until is_stopped
+	before=$(field elapsed_ns interval <"$WORKER_OUT")
 	sleep 1.6 # this is the pause, and no wait for anything
 	kill -CONT "$WORKER"
-	wait_server "$WORKER"
-	same status "$SERVER_STATUS" 0
+	wait_until has_run_for $((before + 2800000000))
+	stop_server "$WORKER"
+	same status "$SERVER_STATUS" 143
 	tail -n 1 "$WORKER_OUT"
-	# Half of the 1.4 s in which it was not stopped, and 0.25 s; everything would be 1.5 s.
-	holds "$(field cpu_ns <"$WORKER_OUT") < 1.2e9"
+	# Half of the time in which it was not stopped, and 0.25 s. In 1.2 s it could have made good 0.6 s of the missing 0.8 s.
+	holds "$(field cpu_ns <"$WORKER_OUT") < 0.5 * ($(field elapsed_ns <"$WORKER_OUT") - 1.6e9) + 0.35e9"
 	[ "$(field why_not <"$WORKER_OUT")" != null ]
+}
+
+is_stopped() {
+	grep -q '^State:.T' "/proc/$WORKER/status"
+}
+
+has_run_for() {
+	[ "$(field elapsed_ns interval <"$WORKER_OUT")" -ge "$1" ]
 }

@@ -147,11 +147,13 @@ for line in open(sys.argv[1]):
 	start_ends
 	start_watch --json ":$PORT"
 	tell open 2
+	wait_until has_many appeared 2 '"connection":1,'
+	wait_until has_many appeared 2 '"connection":2,'
 	tell close client
 	tell close server
 	wait_until has_record gone
 	tell open
-	wait_until has_record appeared '"connection":3'
+	wait_until has_many appeared 2 '"connection":3,'
 	end_watch
 	same "sockets of 1" "$(count_records appeared '"connection":1,')" 2
 	same "sockets of 2" "$(count_records appeared '"connection":2,')" 2
@@ -230,19 +232,25 @@ for line in open(sys.argv[1]):
 @test "PID: its sockets, those that it makes later, and no other's" {
 	start_ends
 	tell open
-	local other=$ENDS other_fifo=$ENDS_FIFO
+	local other_fifo=$ENDS_FIFO other_out=$ENDS_OUT
 	start_ends
 	tell open
 	start_watch --json "$ENDS"
 	same "there" "$(count_records appeared '"was_there":true')" 2
 	tell open
-	wait_until has_record appeared '"connection":2,'
-	(ENDS=$other ENDS_FIFO=$other_fifo && echo open >"$ENDS_FIFO")
+	wait_until has_many appeared 2 '"connection":2,'
+	echo open >"$other_fifo"
+	wait_until has_lines 2 "$other_out"
 	tell close client
 	wait_until has_record state
 	end_watch
 	same "sockets that appeared" "$(count_records appeared)" 4
 	same "sockets of other ports" "$(grep '"record":"appeared"' "$WATCH_OUT" | grep -vc ":$PORT\"" || true)" 0
+}
+
+# has_lines N FILE
+has_lines() {
+	[ "$(wc -l <"$2")" -ge "$1" ]
 }
 
 @test "PID and --until-closed: the end of the process is the end" {

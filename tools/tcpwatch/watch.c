@@ -34,7 +34,7 @@ struct watch {
 	struct sockdiag_filter filter;
 	uint16_t ports[TCPWATCH_OPERANDS];
 	uint64_t start_ns, end_ns; /* by the clock; all other times count from start_ns */
-	uint64_t last_poll_ns;
+	uint64_t last_poll_ns, last_told_ns;
 	unsigned hot, cool;
 	bool is_unheard; /* standard output leads nowhere */
 	struct net_error error;
@@ -139,15 +139,42 @@ static void note_end(struct tcpwatch_pair *pair, unsigned direction, const struc
 	pair->end_direction = direction;
 }
 
-static void take_packet(struct watch *w, int64_t real_minus_mono_ns)
+/* By how much the time of day is ahead of the monotonic clock. Between two looks we may have to wait for a processor:
+ * of a few pairs the closest counts. */
+static int64_t real_minus_mono_ns(void)
+{
+	int64_t found_ns = 0;
+	uint64_t least_ns = UINT64_MAX;
+	for (int i = 0; i < 3; i++) {
+		uint64_t before_ns = clk_mono_ns();
+		int64_t real_ns = clk_real_ns();
+		uint64_t took_ns = clk_mono_ns() - before_ns;
+		if (took_ns >= least_ns)
+			continue;
+		least_ns = took_ns;
+		found_ns = real_ns - (int64_t)(before_ns + took_ns / 2);
+	}
+	return found_ns;
+}
+
+/* No earlier than what was told before: the difference of the clocks is known to some nanoseconds only. */
+static uint64_t time_of_packet(struct watch *w, int64_t ahead_ns)
+{
+	uint64_t passed_ns = (uint64_t)(w->sniff.real_ns - ahead_ns);
+	uint64_t now_ns = passed_ns > w->start_ns ? passed_ns - w->start_ns : 0;
+	if (now_ns > w->last_told_ns)
+		w->last_told_ns = now_ns;
+	return w->last_told_ns;
+}
+
+static void take_packet(struct watch *w, int64_t ahead_ns)
 {
 	struct tcpwatch_sniff *s = &w->sniff;
 	struct packet p;
 	if (!packet_decode(&p, PACKET_RAW, s->buffer, s->captured, s->len) || p.protocol != PACKET_TCP || !p.has_header)
 		return;
 	struct addr from = addr_of(&p, &p.from), to = addr_of(&p, &p.to);
-	uint64_t passed_ns = (uint64_t)(s->real_ns - real_minus_mono_ns);
-	uint64_t now_ns = passed_ns > w->start_ns ? passed_ns - w->start_ns : 0;
+	uint64_t now_ns = time_of_packet(w, ahead_ns);
 	unsigned direction;
 	if (!is_packet_wanted(w->o, &from, &to, tcpwatch_find_pair(&w->table, &from, &to, &direction)))
 		return;
@@ -161,13 +188,17 @@ static void take_packet(struct watch *w, int64_t real_minus_mono_ns)
 		tcpwatch_print_packet(w->o, pair, direction, &p, s, now_ns);
 }
 
-/* Those that passed until now. WHY two clocks: packets are stamped with the time of day, everything else here is
- * monotonic; the difference is taken afresh each time, so that setting the clock does no lasting harm. */
-static void take_packets(struct watch *w)
+/* Those that passed until then; a later one is for the next time: what a poll tells comes first. WHY two clocks:
+ * packets are stamped with the time of day, everything else here is monotonic; the difference is taken afresh each
+ * time, so that setting the clock does no lasting harm. */
+static void take_packets(struct watch *w, uint64_t until_ns)
 {
-	int64_t now_real_ns = clk_real_ns(), real_minus_mono_ns = now_real_ns - (int64_t)clk_mono_ns();
-	while (tcpwatch_sniff_next(&w->sniff, now_real_ns))
-		take_packet(w, real_minus_mono_ns);
+	if (w->sniff.fd < 0)
+		return;
+	int64_t ahead_ns = real_minus_mono_ns();
+	while (tcpwatch_sniff_next(&w->sniff, (int64_t)(w->start_ns + until_ns) + ahead_ns))
+		take_packet(w, ahead_ns);
+	w->last_told_ns = until_ns;
 }
 
 /* --- one socket ---------------------------------------------------------------------------------------------------- */
@@ -407,7 +438,7 @@ static int poll_once(struct watch *w)
 		return -1;
 	uint64_t spent_ns = cpu_ns() - before_ns, now_ns = clk_mono_ns() - w->start_ns;
 	tracef("sockdiag_dump() = %zu sockets in %llu ns", w->diag.n, (unsigned long long)spent_ns);
-	take_packets(w);
+	take_packets(w, now_ns);
 	before_ns = cpu_ns();
 	w->effort.polls++;
 	w->effort.torn += w->diag.is_torn;
@@ -474,7 +505,7 @@ static void wait_until(struct watch *w, uint64_t deadline_ns)
 		if (sig_wait(fds, COUNT_OF(fds), deadline_ns) <= 0)
 			continue;
 		w->is_unheard = fds[0].revents != 0;
-		take_packets(w);
+		take_packets(w, clk_mono_ns() - w->start_ns);
 	}
 }
 
