@@ -191,12 +191,15 @@ a_lab() {
 	printf '#!/bin/bash\n# tier: %s\n%s\n' "$2" "${3:-}" >"$tree/labs/$1/lab.sh"
 }
 
-# Each lab notes who is under way while it runs, and waits until that are $tree/enough: NN looks, if it is the lab NN.
+# Each lab notes who is under way while it runs, and waits until that are $tree/enough, or were: the labs up to 09 for five looks, the
+# others for half a minute.
 count_labs() {
 	mkdir -p "$tree/tests/labs" "$tree/now"
 	# shellcheck disable=SC2016 # for the test in the test
-	printf '@test "counts" { cd %s; touch now/$LAB; for i in $(seq ${LAB%%%%-*}); do %s; sleep 0.02; done; sleep 0.1; rm now/$LAB; }\n' \
-		"$tree" 'ls now >seen-$LAB; [ $(wc -l <seen-$LAB) -lt $(<enough) ] || break' >"$tree/tests/labs/lab.bats"
+	printf '@test "counts" {\ncd %s; touch now/$LAB; for i in %s; do %s; sleep 0.02; done; sleep 0.1; rm now/$LAB\n}\n' "$tree" \
+		'$(seq $([[ $LAB = 0* ]] && echo 5 || echo 1500))' \
+		'ls now >seen-$LAB; [ $(wc -l <seen-$LAB) -lt $(<enough) ] || { touch met; break; }; [[ ! -e met || $LAB = 0* ]] || break' \
+		>"$tree/tests/labs/lab.bats"
 }
 
 @test "test: every lab is a run of lab.bats, two at a time, and one that measures time is beside no other" {
