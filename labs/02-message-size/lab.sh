@@ -73,14 +73,52 @@ choose_time() {
 # A real round trip, where a testbed can be made: 20 ms, and 2 ms. The queue holds any block, so that nothing is lost.
 over_a_link() {
 	testbed --rtt 20ms --rate 100mbit --a2b queue=1M || return
-	serve far 'on b ttcp -r -p 0'
-	local to="on a ttcp -4 -t b -p $PORT --sweep --congestion reno"
-	measure far-20 "$to --time 0.2 --sizes 1K,4K,16K,64K --depths 1"
-	measure far-20-deep "$to --time 0.2 --sizes 4K --depths 4,16"
+	serve far 'on b ttcp -r -4 -p 5001' # the hosts are ours: there the port is free
+	say 'far MS, once, and up to six times on a machine that is held up:' \
+		'    on a ttcp -4 -t b -p 5001 --sweep --congestion reno --time 0.2 --sizes 1K,4K,16K,64K --depths 1 --json > far-MS-N.json' \
+		'    on a ttcp -4 -t b -p 5001 --sweep --congestion reno --time 0.2 --sizes 4K --depths 4,16 --json > far-MS-deep-N.json'
+	run 'far 20'
 	run 'link rtt=2ms'
-	measure far-2 "$to --time 0.3 --sizes 1K,4K,16K,64K --depths 1"
-	measure far-2-deep "$to --time 0.3 --sizes 4K --depths 4,16"
+	run 'far 2'
 }
+
+# far RTT, in a lab line: the sweeps over the link. WHY more than one: whoever else has the processors makes a block take longer,
+# and never shorter. So the least of all rounds counts, and there is another round while that is far above the model.
+far() {
+	local round to='on a ttcp -4 -t b -p 5001 --sweep --congestion reno --time 0.2'
+	for ((round = 1; round <= 6; round++)); do
+		$to --sizes 1K,4K,16K,64K --depths 1 --json >"far-$1-$round.json" || return
+		$to --sizes 4K --depths 4,16 --json >"far-$1-deep-$round.json" || return
+		! was_held_up "$1" || continue
+		break
+	done
+}
+
+# was_held_up RTT: a median took longer than the link explains, by more than 15 % and 0.6 ms, in each round so far.
+was_held_up() {
+	awk -v rtt="$1" -v link="$link_MBps" '
+		function number(key) {
+			match($0, "\"" key "\":[0-9]+")
+			return substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
+		}
+		/"record":"cell"/ {
+			n = number("length")
+			d = number("depth")
+			alone = rtt + n / 1e3 / link
+			full = d * n / 1e3 / link
+			over = number("block_rtt_p50_ns") / 1e6 - 1.15 * (alone > full ? alone : full) - 0.6
+			if (!((n, d) in least) || over < least[n, d])
+				least[n, d] = over
+		}
+		END {
+			for (cell in least)
+				if (least[cell] > 0)
+					exit 0
+			exit 1
+		}' "far-$1"-*.json
+}
+export link_MBps
+export -f far was_held_up
 
 # --- observe ---
 
@@ -170,7 +208,7 @@ far_model() {
 	printf '%s\n' "$alone" "$full" | sort -g | tail -n 1
 }
 
-# The median of the blocks of a sweep; one is enough, because 20 ms are long.
+# The least of all rounds.
 look_far() {
 	[[ -n $TESTBED ]] || return
 	local rtt length depth cell
@@ -184,11 +222,13 @@ look_far() {
 	show_far
 }
 
-# far_ns RTT LENGTH DEPTH
+# far_ns RTT LENGTH DEPTH: of each round the median of the blocks.
 far_ns() {
-	local file=far-$1.json
-	(($3 == 1)) || file=far-$1-deep.json
-	field "$file" block_rtt_p50_ns cell "\"length\":$2," "\"depth\":$3,"
+	local name=far-$1 file
+	(($3 == 1)) || name+=-deep
+	for file in "$name"-[0-9].json; do
+		field "$file" block_rtt_p50_ns cell "\"length\":$2," "\"depth\":$3,"
+	done | sort -g | sed -n 1p
 }
 
 show_far() {

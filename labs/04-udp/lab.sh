@@ -114,9 +114,18 @@ signal() {
 	on "$1" bash -c "kill -$2 \$(<$3.pid)"
 }
 
-# nap HOST NAME
+# What programs on host b have read so far.
+heard() {
+	on b cat /proc/net/snmp | awk '$1 == "Udp:" && $2 ~ /[0-9]/ { print $2 }'
+}
+
+# nap HOST NAME: when 30 questions more have been asked.
 nap() {
-	sleep 0.3
+	local before tries
+	before=$(heard)
+	for ((tries = 0; tries < 500 && $(heard) < before + 30; tries++)); do
+		sleep 0.01
+	done
 	signal "$1" STOP "$2"
 	sleep 0.3
 	signal "$1" CONT "$2"
@@ -131,7 +140,7 @@ drained() {
 	done
 	return 1
 }
-export -f arrived signal nap drained
+export -f arrived signal heard nap drained
 export b
 
 # More than there is room for, whatever the default is. (With what the kernel adds, 100 bytes take some 800.)
@@ -175,7 +184,7 @@ losses() {
 	run 'linkem stat --json > lossy-after.json; link loss=0'
 }
 
-# 120 questions in 1.2 s, and from the 0.3rd second on somebody sleeps for 0.3 s: the server twice, then the client itself.
+# 120 questions in 1.2 s, and after some 30 of them somebody sleeps for 0.3 s: the server twice, then the client itself.
 pauses() {
 	local ask='roundtrip -4 b --wire extended -n 120 -i 10ms --json'
 	run "nap b answers & on a $ask --naive > naive-nap.json"

@@ -8,10 +8,10 @@ set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/lab.sh"
 
-one_way=40  # ms
-late=120    # ms, more than a packet is under way
-some=10     # ms, less
-rounds=5
+one_way=100 # ms; WHY so long: a busy machine may run one of two that begin together some ten ms later
+late=250    # ms, more than a packet is under way
+some=20     # ms, less
+rounds=3
 port=2000   # each part has ports of its own: those of the last one are in TIME-WAIT
 
 main() {
@@ -30,7 +30,7 @@ main() {
 	beat run
 	testbed --rtt $((2 * one_way))ms
 	say "meet NAME [OPTIONS [OPTIONS OF B]], at a time soon to come, and with ports that only NAME has:" \
-		"    on a simopen b -4 -p PORT --local-port PORT --at SOON -n $rounds --every 450ms --json > NAME-a.json" \
+		"    on a simopen b -4 -p PORT --local-port PORT --at SOON -n $rounds --every 1s --json > NAME-a.json" \
 		'    on b simopen a -4 -p PORT --local-port PORT --at SOON ... > NAME-b.json'
 	run 'linkem watch > wire.txt & meet together; kill $!; wait'
 	run "meet some '' '--skew ${some}ms' & meet late '' '--skew ${late}ms' &
@@ -50,14 +50,14 @@ main() {
 
 # soon: when to begin. Both hosts have the same clock; all programs have to be there by then.
 soon() {
-	calc "${EPOCHREALTIME} + 1.2" %.2f
+	calc "${EPOCHREALTIME} + 2" %.2f
 }
 
 # meet NAME [OPTIONS [OPTIONS-OF-B]], in a lab line. Whether they met is in their records.
 meet() (
 	local options port
 	case $1 in together) port=2000 ;; some) port=2100 ;; late) port=2200 ;; fixed) port=2300 ;; deaf) port=2400 ;; esac
-	options="-4 -p $port --local-port $port --at $(soon) -n $rounds --every 450ms --json ${2:-}"
+	options="-4 -p $port --local-port $port --at $(soon) -n $rounds --every 1s --json ${2:-}"
 	# shellcheck disable=SC2086 # options
 	on b simopen a $options ${3:-} >"$1-b.json" &
 	# shellcheck disable=SC2086

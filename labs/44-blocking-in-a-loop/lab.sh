@@ -24,12 +24,13 @@ main() {
 	predict nonblocking 'And with a non-blocking socket, in one thread as well?'
 
 	beat run
-	# The peer reads a single byte; what it says comes from this pipe.
-	run "printf '%s\\n' 'for ((i = 1; i <= $messages; i++)); do printf \"%0${length}d\" \$i; sleep 0.05; done' > messages.sh"
+	# The peer reads a single byte; what it says comes from this pipe. WHY not before that byte: then the client has begun to write,
+	# and it is not a matter of luck what it had read by then.
+	run "printf '%s\\n' 'until [ -s \$1 ]; do sleep 0.02; done' 'for ((i = 1; i <= $messages; i++)); do printf \"%0${length}d\" \$i; sleep 0.05; done' > messages.sh"
 	local engine line=''
 	for engine in "${engines[@]}"; do
-		serve "$engine" "bash messages.sh | netcat-nonblocking -l -v --json --stop-after 1 --rcvbuf 8K 127.0.0.1 0 > /dev/null"
-		line+="netcat-$engine --json -w 3 --sndbuf 8K 127.0.0.1 $PORT < /dev/zero > $engine.out 2> $engine.json & "
+		serve "$engine" "bash messages.sh $engine.byte | netcat-nonblocking -l -v --json --stop-after 1 --rcvbuf 8K 127.0.0.1 0 > $engine.byte"
+		line+="netcat-$engine --json -w 5 --sndbuf 8K 127.0.0.1 $PORT < /dev/zero > $engine.out 2> $engine.json & "
 	done
 	run "${line}wait"
 	for engine in "${engines[@]}"; do
@@ -80,8 +81,8 @@ explain() {
 }
 
 judge() {
-	claim 'blocking: at most two messages are printed' "${printed[blocking]} <= 2 * $length"
-	claim 'blocking: all the others have arrived, and lie unread in the kernel, to the byte' \
+	claim 'blocking: no message is printed' "${printed[blocking]} == 0"
+	claim 'blocking: all of them have arrived, and lie unread in the kernel, to the byte' \
 		"${printed[blocking]} + ${unread[blocking]} == $total"
 	claim 'blocking: it says so itself' "$(says_deadlock)"
 	local engine

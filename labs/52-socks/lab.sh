@@ -86,7 +86,7 @@ heard() {
 # asked N: waits until the resolver has heard something since there were N.
 asked() {
 	local tries
-	for ((tries = 0; tries < 500 && $(heard) <= $1; tries++)); do
+	for ((tries = 0; tries < 1500 && $(heard) <= $1; tries++)); do
 		sleep 0.01
 	done
 }

@@ -61,7 +61,7 @@ play_stuck() {
 # look_on RECORDS PORT PORT: waits for the record "stuck", then takes down what the kernel says of the sockets of both ports.
 look_on() {
 	local look tries
-	for ((tries = 0; tries < 400; tries++)); do
+	for ((tries = 0; tries < 1500; tries++)); do
 		grep -q '"record":"stuck"' "$1" && break
 		sleep 0.02
 	done

@@ -174,8 +174,9 @@ judge() {
 		claim "fixed: with $name the window is larger than the bandwidth-delay product" "${window[$name]} > $link_Bps * $rtt_s"
 		claim '  and at least 80 % of the link are used' "${rate[$name]} >= 0.8 * $link_Bps"
 	done
-	claim 'beyond the product the double window gives no rate, but a longer round trip: 1M against 512K' \
-		"${rate[1M]} <= 1.1 * ${rate[512K]} && ${rtt[1M]} >= 1.5 * ${rtt[512K]}"
+	# WHY not 512K: it is so little more than the product that a moment without processor shows in its rate.
+	claim 'well beyond the product more window gives no rate, but a longer round trip: none against 1M' \
+		"${rate[none]} <= 1.1 * ${rate[1M]} && ${rtt[none]} >= 1.5 * ${rtt[1M]}"
 	for name in 512K 1M; do
 		claim "$name: with the RTT that was measured, the rate is window / RTT within 30 %, on the full link, too" \
 			"1e-9 * ${rate[$name]} * ${rtt[$name]} >= 0.7 * ${window[$name]} &&
