@@ -17,7 +17,7 @@ setup() {
 reply_to() {
 	local n
 	start_server "$halfclose" -s -1 -p 0 --reply 1000000 --json
-	n=$(printf hello | timeout 5 "${@//PORT/$PORT}" | wc -c)
+	n=$(printf hello | timeout 60 "${@//PORT/$PORT}" | wc -c)
 	wait_server
 	served=$(grep '"record":"connection"' "$SERVER_OUT")
 	echo "$*: $n bytes; $served"
@@ -30,7 +30,7 @@ reply_to() {
 	need nc.openbsd ncat socat
 	reply_to nc.openbsd -N 127.0.0.1 PORT
 	reply_to ncat 127.0.0.1 PORT
-	reply_to socat -t 5 - TCP:127.0.0.1:PORT
+	reply_to socat -t 60 - TCP:127.0.0.1:PORT
 }
 
 @test "python: shutdown, and read to the end" {
@@ -49,7 +49,7 @@ reply_to() {
 @test "a relay of socat passes the end of a direction on, and so does one of ours in front of it" {
 	need socat
 	start_server "$halfclose" -s -p 0 --reply 1000000
-	start_server socat -d -d -t 5 TCP4-LISTEN:0,bind=127.0.0.1,fork "TCP4:127.0.0.1:$PORT"
+	start_server socat -d -d -t 60 TCP4-LISTEN:0,bind=127.0.0.1,fork "TCP4:127.0.0.1:$PORT"
 	run -0 "$halfclose" 127.0.0.1 -p "$PORT" --fixed --json
 	same complete "$(field complete <<<"$output")" true
 	start_server "$halfclose" --relay 127.0.0.1 -p "$PORT" --listen 0 --fixed
@@ -59,7 +59,7 @@ reply_to() {
 
 @test "cat behind socat as an echo server: the same deadlock, and the same cure" {
 	need socat
-	start_server socat -d -d -t 5 TCP4-LISTEN:0,bind=127.0.0.1,fork EXEC:cat
+	start_server socat -d -d -t 60 TCP4-LISTEN:0,bind=127.0.0.1,fork EXEC:cat
 	run -0 "$bulkecho" 127.0.0.1 -p "$PORT" --patience 1s --json
 	same deadlock "$(field deadlock <<<"$output")" true
 	run -0 "$bulkecho" 127.0.0.1 -p "$PORT" --fixed --bytes 16M --json

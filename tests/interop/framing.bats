@@ -13,7 +13,7 @@ setup() {
 @test "netcat as the sender: messages made by hand" {
 	need nc.openbsd
 	start_server "$framing" -s -1 -p 0 --fixed --json
-	printf '\0\0\0\005hello\0\0\0\003abc' | timeout 10 nc.openbsd -N 127.0.0.1 "$PORT"
+	printf '\0\0\0\005hello\0\0\0\003abc' | timeout 60 nc.openbsd -N 127.0.0.1 "$PORT"
 	wait_server
 	same messages "$(field messages <"$SERVER_OUT")" 2
 	same right "$(field right <"$SERVER_OUT")" 2

@@ -33,17 +33,23 @@ rfc_pattern() {
 	nc.openbsd -N 127.0.0.1 "$PORT" </dev/null | cmp - "$BATS_TEST_TMPDIR/want"
 	ncat 127.0.0.1 "$PORT" </dev/null | cmp - "$BATS_TEST_TMPDIR/want"
 	socat -u TCP:127.0.0.1:"$PORT" - | cmp - "$BATS_TEST_TMPDIR/want"
-	curl -s --max-time 10 "telnet://127.0.0.1:$PORT" </dev/null | cmp - "$BATS_TEST_TMPDIR/want"
+	curl -s --max-time 60 "telnet://127.0.0.1:$PORT" </dev/null | cmp - "$BATS_TEST_TMPDIR/want"
+}
+
+# has_read_all_of N: so many connections have ended.
+has_read_all_of() {
+	[ "$(grep -c ', ended in order$' "$SERVER_LOG")" -eq "$1" ]
 }
 
 @test "discard takes all of it from nc, ncat, socat and Python" {
 	need python3 nc.openbsd ncat socat
-	serve discard --json
+	serve discard --json -v
 	head -c 3000000 /dev/zero | nc.openbsd -N 127.0.0.1 "$PORT"
 	head -c 3000000 /dev/zero | ncat --send-only 127.0.0.1 "$PORT"
 	head -c 3000000 /dev/zero | socat -u - TCP:127.0.0.1:"$PORT"
 	python3 -c "import socket
 s = socket.create_connection(('127.0.0.1', $PORT)); s.sendall(bytes(3000000)); s.shutdown(socket.SHUT_WR); assert s.recv(1) == b''"
+	wait_until has_read_all_of 4
 	stop_server
 	same "bytes, connections" "$(field bytes <"$SERVER_OUT") $(field connections <"$SERVER_OUT")" "12000000 4"
 }
@@ -54,7 +60,7 @@ s = socket.create_connection(('127.0.0.1', $PORT)); s.sendall(bytes(3000000)); s
 	head -c 2000000 /dev/urandom >"$BATS_TEST_TMPDIR/data"
 	nc.openbsd -N 127.0.0.1 "$PORT" <"$BATS_TEST_TMPDIR/data" | cmp - "$BATS_TEST_TMPDIR/data"
 	ncat 127.0.0.1 "$PORT" <"$BATS_TEST_TMPDIR/data" | cmp - "$BATS_TEST_TMPDIR/data"
-	socat -t 10 - TCP:127.0.0.1:"$PORT" <"$BATS_TEST_TMPDIR/data" | cmp - "$BATS_TEST_TMPDIR/data"
+	socat -t 60 - TCP:127.0.0.1:"$PORT" <"$BATS_TEST_TMPDIR/data" | cmp - "$BATS_TEST_TMPDIR/data"
 	python3 - "$PORT" "$BATS_TEST_TMPDIR/data" <<-'END'
 		import socket, sys, threading
 		data = open(sys.argv[2], "rb").read()

@@ -124,7 +124,7 @@ ticks() {
 	local kind i
 	for kind in '' --fixed; do
 		# shellcheck disable=SC2086 # an option
-		start_server "$framing" -s -p 0 --verify --json $kind --timeout 1s
+		start_server "$framing" -s -p 0 --verify --json $kind --timeout 5s
 		for ((i = 1; i <= 60; i++)); do
 			(head -c $((RANDOM % 3000)) /dev/urandom >"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null || true
 		done
@@ -147,7 +147,7 @@ ticks() {
 # --- silence and resets ---------------------------------------------------------------------------------------------
 
 @test "a sender that falls silent is given up after --timeout; who waits behind it is served" {
-	start_server "$framing" -s -p 0 --fixed --verify --json --timeout 300ms
+	start_server "$framing" -s -p 0 --fixed --verify --json --timeout 2s
 	local fd
 	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
 	printf '\0\0\0\005he' >&"$fd"

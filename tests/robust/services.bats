@@ -112,6 +112,7 @@ is_plain_build() {
 	local log
 	start_server bash -c "ulimit -n 24; exec '$TCPLAB_BIN/echo' -s -p 0"
 	log=$SERVER_LOG
+	local since=$EPOCHSECONDS
 	run -0 python3 - "$PORT" <<-'END'
 		import socket, sys
 		port = int(sys.argv[1])
@@ -139,8 +140,9 @@ is_plain_build() {
 		s.sendall(b"z")
 		assert s.recv(1) == b"z"
 	END
-	grep -q 'EMFILE' "$log"
-	[ "$(grep -c EMFILE "$log")" -le 3 ]
+	# a line a second at most, and another one for the first
+	[ "$(grep -c EMFILE "$log")" -ge 1 ]
+	[ "$(grep -c EMFILE "$log")" -le $((EPOCHSECONDS - since + 2)) ]
 }
 
 @test "accept fails with ECONNABORTED and with ENFILE: the service goes on" {
@@ -190,25 +192,28 @@ is_plain_build() {
 	[ "$(id -u)" -eq 0 ] || skip "a source port below 1024 is for root"
 	start_server "$TCPLAB_BIN/chargen" -s -p 0 --json --udp-rate 50
 	run -0 python3 - "$PORT" <<-'END'
-		import socket, sys
+		import socket, sys, time
 		to = ("127.0.0.1", int(sys.argv[1]))
-		def ask(host, port, n=1):
+		def ask(host, port, n, least):
+		    """How many answers come: patient until the least, and then until there is silence."""
 		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		    s.bind((host, port))
 		    for _ in range(n):
 		        s.sendto(b"q" * 10, to)
-		    s.settimeout(0.3)
 		    got = 0
 		    try:
 		        while True:
+		            s.settimeout(60 if got < least else 0.3)
 		            s.recv(2000)
 		            got += 1
 		    except TimeoutError:
 		        return got
-		print(ask("127.0.0.1", 777), ask("127.0.0.1", 2007), ask("127.0.0.1", 0))
-		flood = ask("127.0.0.2", 0, 2000)
-		assert 50 <= flood <= 150, flood
-		print(ask("127.0.0.3", 0))
+		print(ask("127.0.0.1", 777, 1, 0), ask("127.0.0.1", 2007, 1, 0), ask("127.0.0.1", 0, 1, 1))
+		since = time.monotonic()
+		flood = ask("127.0.0.2", 0, 2000, 50)
+		took = time.monotonic() - since
+		assert 50 <= flood <= 51 + 50 * took, (flood, took)
+		print(ask("127.0.0.3", 0, 1, 1))
 	END
 	same "answers: low port, echo's port, an ordinary one; after a flood another source" "$output" $'0 0 1\n1'
 	stop_server

@@ -81,8 +81,12 @@ threads() {
 	find "/proc/$SERVER_PID/task" -mindepth 1 -maxdepth 1 | wc -l
 }
 
+has_threads() {
+	[ "$(threads)" -eq "$1" ]
+}
+
 is_alone() {
-	[ "$(threads)" -eq 1 ]
+	has_threads 1
 }
 
 descriptors() {
@@ -260,7 +264,7 @@ refused() {
 }
 
 @test "senders that fell silent in the middle of a block: their time is bounded by --timeout" {
-	start_server "$ttcp" -r -p 0 --timeout 300ms --json
+	start_server "$ttcp" -r -p 0 --timeout 2s --json
 	hold '\0\0\0\x02\0\0\0\x08\0\0\0\x08abc'
 	hold "$HELLO\\0\\0\\0\\x01\\0\\0\\0\\x40abc"
 	serves
@@ -307,7 +311,7 @@ refused() {
 	start_server "$ttcp" -r -p 0 --max-clients 2
 	hold ''
 	hold '\0\0'
-	wait_until test "$(threads)" -eq 3
+	wait_until has_threads 3
 	start_worker "$ttcp" -t 127.0.0.1 -p "$PORT" -n 3 -l 100
 	wait_until says 'connect|blocks' "$WORKER_OUT" # the kernel has taken it into the backlog
 	local before
@@ -413,7 +417,7 @@ continue_receiver() {
 		start_server "$ttcp" -r -p 0 "${mode[@]}"
 		local receiver=$SERVER_PID
 		# shellcheck disable=SC2086 # options
-		start_worker "$ttcp" -t 127.0.0.1 -p "$PORT" -n 2000000000 --json -i 10ms --timeout 400ms $words
+		start_worker "$ttcp" -t 127.0.0.1 -p "$PORT" -n 2000000000 --json -i 10ms --timeout 1s $words
 		wait_until says '"interval"' "$WORKER_OUT"
 		stop_receiver
 		wait_server "$WORKER"

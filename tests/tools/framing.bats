@@ -346,9 +346,9 @@ refused() {
 	run -1 --separate-stderr "$framing" -s -p "$taken" --json
 	one_line_with bind EADDRINUSE
 	same errno "$(ours errno error)" EADDRINUSE
-	stop_server
-	run -1 --separate-stderr "$framing" 127.0.0.1 -p "$taken" --json
-	one_line_with connect "127.0.0.1:$taken" ECONNREFUSED
+	# the port is taken, but not on that address
+	run -1 --separate-stderr "$framing" 127.0.0.2 -p "$taken" --json
+	one_line_with connect "127.0.0.2:$taken" ECONNREFUSED
 	same op "$(ours op error)" connect
 	run -1 --separate-stderr "$framing" no-such-host.invalid --json
 	one_line_with resolve no-such-host.invalid
@@ -400,9 +400,7 @@ start_sender() {
 	SERVER_OUT=${SERVER_LOG%.log}.out
 	"$framing" 127.0.0.1 -p "$PORT" --json "$@" >"$SERVER_OUT" 2>"$SERVER_LOG" 3>&- &
 	SERVER_PID=$!
-	SERVER_PIDS+=("$SERVER_PID")
-	# shellcheck disable=SC2034 # helpers.bash reads it
-	SERVER_LOG_OF[$SERVER_PID]=$SERVER_LOG
+	keep "$SERVER_PID" "$SERVER_LOG"
 }
 
 has_started() {

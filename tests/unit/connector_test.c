@@ -394,7 +394,7 @@ static void test_deadline(void)
 	struct addr list[2] = { silent(&silent_fd[0], fill[0]), silent(&silent_fd[1], fill[1]) };
 	char text[ADDR_TEXT];
 	struct client c = { 0 };
-	struct connect_to to = { .deadline_ns = clk_mono_ns() + CONNECTOR_STAGGER_NS + 20 * NS_PER_MS };
+	struct connect_to to = { .deadline_ns = clk_mono_ns() + 2 * (uint64_t)CONNECTOR_STAGGER_NS };
 	before = count_fds();
 	start_list(&c, list, 2, &to);
 	run_loop();
