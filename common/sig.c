@@ -70,18 +70,17 @@ int sig_take(int fd)
 
 void sig_open(void)
 {
-	static const int ends[] = { SIGINT, SIGTERM };
+	static const int numbers[] = { SIGINT, SIGTERM };
 	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t block;
-	sigemptyset(&block);
-	for (size_t i = 0; i < COUNT_OF(ends); i++) {
-		sigaction(ends[i], &action, NULL);
-		sigaddset(&block, ends[i]);
-	}
-	sigprocmask(SIG_BLOCK, &block, &mask_before);
+	sigset_t ends = both();
+	/* WHY first: a signal between handler and mask would run the handler, and an event loop, which asks its descriptor
+	 * (sig_open_fd) and not us, would never know. */
+	sigprocmask(SIG_BLOCK, &ends, &mask_before);
 	/* A shell starts background commands with SIGINT ignored and nohup blocks nothing: make sure ours come through. */
-	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		sigdelset(&mask_before, ends[i]);
+	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+		sigaction(numbers[i], &action, NULL);
+		sigdelset(&mask_before, numbers[i]);
+	}
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 }

@@ -163,9 +163,16 @@ wait_server() {
 }
 
 # bash waits for its children at once and keeps their status: the number is gone as soon as the process is. But numbers are
-# few, and another process may have it by now: that one began at another time than ours.
+# few, and another process may have it by now: that one began at another time than ours. And when two end in the same moment bash
+# may overlook one, which stays a zombie until the next command that is a process.
 has_ended() {
-	! kill -0 "$1" 2>/dev/null || is_another "$1"
+	! kill -0 "$1" 2>/dev/null || is_another "$1" || is_zombie "$1"
+}
+
+is_zombie() {
+	local stat=''
+	{ IFS= read -rd '' stat <"/proc/$1/stat" || true; } 2>/dev/null
+	[[ ${stat##*) } == Z* ]]
 }
 
 is_another() {

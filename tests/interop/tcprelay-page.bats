@@ -21,7 +21,7 @@ start_relay() {
 
 # browse [OPTION...]: the document as the browser has it, in $output; what it complained about, in $stderr.
 browse() {
-	run -0 --separate-stderr timeout -k 1 60 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr \
+	run -0 --separate-stderr timeout -k 1 150 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr \
 		--user-data-dir="$BATS_TEST_TMPDIR/chromium" "$@" "http://127.0.0.1:$HTTP/"
 }
 
@@ -37,7 +37,7 @@ shows() {
 	local byte
 	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
 	printf x >&"$fd"
-	read -r -N 1 -t 10 byte <&"$fd"
+	read -r -N 1 -t 60 byte <&"$fd"
 	same byte "$byte" x
 	browse --dump-dom
 	shows '<span class="pill ok">open</span>'

@@ -13,7 +13,7 @@ setup() {
 
 # proxy CASE [WORD]: relay_proxy.py
 proxy() {
-	timeout 100 python3 -I -S "$TCPLAB_ROOT/tests/fixtures/relay_proxy.py" "$relay" "$@"
+	timeout 170 python3 -I -S "$TCPLAB_ROOT/tests/fixtures/relay_proxy.py" "$relay" "$@"
 }
 
 # check WANTED HEAD...: what the relay makes of each head; both as Python writes them.

@@ -160,7 +160,7 @@ stalled_sink() {
 	# The other flows do not notice.
 	run -0 visit get:5
 	same "another client" "$output" 'get 5: ok'
-	status_is paused 1
+	wait_until status_is paused 1
 	touch go
 	wait_server "$WORKER"
 	[[ $(cat "$WORKER_OUT") =~ put\ [0-9]+:\ ECONNRESET$ ]]
@@ -187,7 +187,7 @@ stalled_sink() {
 
 @test "SIGTERM: nobody new, and the connections that stand have time to end; status 0" {
 	serve --each send:hello await:go put:500000 close
-	relay
+	relay --drain 1h
 	visitor get:5 touch:open drain eof
 	wait_until test -e open
 	kill -TERM "$RELAY"
@@ -246,33 +246,36 @@ visit_refused() {
 
 # --- time -------------------------------------------------------------------------------------------------------------
 
+# The server has so long to say hello.
 silent_flow() {
 	serve send:hello drain
-	relay --idle 400ms
-	run -0 visit get:5 drain
-	same "the client's view" "$output" $'get 5: ok\ndrain 0: ECONNRESET'
-	wait_server "$SERVER"
-	same "the server's view" "$(cat "$SERVER_SAID")" 'drain 0: ECONNRESET'
-	record end=idle
-	end_relay
+	relay --idle $((400 * $1))ms
+	same "the client's view" "$(visit get:5 drain)" $'get 5: ok\ndrain 0: ECONNRESET' &&
+		wait_server "$SERVER" &&
+		same "the server's view" "$(cat "$SERVER_SAID")" 'drain 0: ECONNRESET' &&
+		record end=idle &&
+		end_relay
 }
 
 @test "--idle: a silent connection is ended, by a reset" {
-	silent_flow
+	at_some_speed silent_flow
+}
+
+# 8 times 0.2 s is more than the second after which a silent one would be gone.
+half_closed_flow() {
+	local steps=(drain send:1) n
+	for n in 2 3 4 5 6 7 8; do
+		steps+=("sleep:$((2 * $1))e-1" "send:$n")
+	done
+	serve "${steps[@]}" stay
+	relay --linger "$1s"
+	same "the client's view" "$(visit send:x eof drain)" 'drain 8: ECONNRESET' &&
+		record end=linger bytes_down=8 &&
+		end_relay
 }
 
 @test "--linger: a half-closed connection is ended when nothing moves in it, and not before" {
-	# 8 times 0.2 s is more than the second after which a silent one would be gone
-	serve drain send:1 sleep:0.2 send:2 sleep:0.2 send:3 sleep:0.2 send:4 sleep:0.2 send:5 sleep:0.2 send:6 sleep:0.2 send:7 \
-		sleep:0.2 send:8 touch:sent stay
-	relay --linger 1s
-	visitor send:x eof drain
-	wait_until test -e sent
-	run ! ended
-	wait_server "$WORKER"
-	same "the client's view" "$(cat "$WORKER_OUT")" 'drain 8: ECONNRESET'
-	record end=linger bytes_down=8
-	end_relay
+	at_some_speed half_closed_flow
 }
 
 @test "a connection that is open both ways is not ended by --linger" {
@@ -380,14 +383,14 @@ silent_flow() {
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 @test "a line and a record for each connection: bytes, how long, who ended it" {
-	serve --each drain put:7000 close
+	serve --each get:5 put:7000 drain close
 	relay
 	visit send:hello eof drain
 	wait_until grep -q 'both ends finished' "$RELAY_LOG"
 	grep -q '127\.0\.0\.1:[0-9]* > 127\.0\.0\.1:[0-9]*: .*5 B up, .* down in ' "$RELAY_LOG"
 	record end=orderly bytes_up=5 bytes_down=7000 errno=null resolve_ns=null
 	[ "$(field age_ns connection <"$RELAY_OUT")" -gt "$(field connect_ns connection <"$RELAY_OUT")" ]
-	visit send:hello rst
+	visit send:hello get:7000 rst
 	wait_until ended 2
 	record end=client_reset
 	end_relay
@@ -412,15 +415,18 @@ silent_flow() {
 	stop_server "$SERVER"
 }
 
+keepalive_timers() {
+	ss -Htnop | grep "pid=$RELAY," >sockets
+	[ "$(grep -c 'timer:(keepalive' sockets)" -eq "$1" ]
+}
+
 @test "keepalive runs on both sides, as the kernel tells" {
 	need ss
 	serve send:hello stay
 	relay --keepalive
 	visitor get:5 touch:open stay
 	wait_until test -e open
-	ss -Htnop | grep "pid=$RELAY," >sockets
-	cat sockets
-	same "connections with a keepalive timer" "$(grep -c 'timer:(keepalive' sockets)" 2
+	wait_until keepalive_timers 2 # as long as bytes are not acknowledged it is another timer that runs
 	stop_server "$WORKER"
 	stop_server "$SERVER"
 	end_relay
@@ -575,7 +581,7 @@ ssh_there() {
 
 refused() {
 	echo "tcprelay $*"
-	run -2 --separate-stderr timeout 10 "$tcprelay" "$@"
+	run -2 --separate-stderr timeout 60 "$tcprelay" "$@"
 	same stdout "$output" ''
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
@@ -613,12 +619,12 @@ refused() {
 
 @test "where nobody can listen, or from where nobody can connect: status 1, one clear line" {
 	serve stay
-	run -1 --separate-stderr timeout 10 "$tcprelay" "${TARGET##*:}" 127.0.0.1:9
+	run -1 --separate-stderr timeout 60 "$tcprelay" "${TARGET##*:}" 127.0.0.1:9
 	one_line_with EADDRINUSE "$TARGET"
-	run -1 --separate-stderr timeout 10 "$tcprelay" 192.0.2.1:0 127.0.0.1:9
+	run -1 --separate-stderr timeout 60 "$tcprelay" 192.0.2.1:0 127.0.0.1:9
 	one_line_with 192.0.2.1 EADDRNOTAVAIL
-	run -1 --separate-stderr timeout 10 "$tcprelay" --status /nonexistent/folder/r.sock 0 127.0.0.1:9
+	run -1 --separate-stderr timeout 60 "$tcprelay" --status /nonexistent/folder/r.sock 0 127.0.0.1:9
 	one_line_with /nonexistent/folder
-	run -1 --separate-stderr timeout 10 "$tcprelay" --json "${TARGET##*:}" 127.0.0.1:9
+	run -1 --separate-stderr timeout 60 "$tcprelay" --json "${TARGET##*:}" 127.0.0.1:9
 	same "the record" "$(field errno error <<<"$output")" EADDRINUSE
 }

@@ -80,8 +80,8 @@ of() {
 }
 
 @test "nobody behind it: the client is reset, and the next one is served" {
-	start_sink
-	stop_server
+	need python3
+	start_server python3 -I -S "$TCPLAB_ROOT/tests/fixtures/netcat_peer.py" --deaf # nobody else has its port
 	start_relay --mistake close
 	run -1 "$netcat" --json -d 127.0.0.1 "$PORT"
 	[[ $output == *ECONNRESET* ]] # while it connects, or when it reads: it depends on who is quicker
@@ -141,7 +141,8 @@ has_read() {
 		start_source file
 		wait_until queues_at_least "$(bytes_of $high)"
 		stop_server "$RELAY"
-		same "peak with $high" "$(of up_queued_peak_bytes)" "$(of up_queued_bytes)"
+		same "peak with $high" "$(of up_queued_peak_bytes)" "$(bytes_of $high)"
+		same "sent and queued" $(($(of up_sent_bytes) + $(of up_queued_bytes))) "$(of up_received_bytes)"
 		[ "$(of up_received_bytes)" -lt $((60 << 20)) ]
 		stop_server "$SOURCE" || true
 		stop_server "$SINK"
@@ -173,6 +174,7 @@ bytes_of() {
 	start_source file
 	wait_server "$SOURCE"
 	same "status of the source" "$SERVER_STATUS" 1
+	wait_until of end
 	same end "$(of end)" capped
 	[ "$(of up_queued_peak_bytes)" -gt $((2 << 20)) ]
 	[ "$(of up_queued_peak_bytes)" -le $(((2 << 20) + 32768)) ]
@@ -354,7 +356,9 @@ sink_has() {
 		wait_server "$RELAY"
 		same status "$SERVER_STATUS" "$status"
 		same end "$(of end)" interrupted
-		run -1 wait $client
+		status=0
+		wait $client || status=$?
+		same "status of the client" $status 1
 		same "what the client sees" "$(field peer_end <client.log)" rst
 		wait_server "$SINK"
 	done

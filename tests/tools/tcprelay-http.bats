@@ -24,7 +24,7 @@ relay() {
 get() {
 	local path=$1
 	shift
-	curl -sS --max-time 20 "$@" "http://127.0.0.1:$HTTP$path"
+	curl -sS --max-time 100 "$@" "http://127.0.0.1:$HTTP$path"
 }
 
 # status PATH [CURL-OPTIONS]: the status alone.
@@ -35,7 +35,7 @@ status() {
 # raw TEXT: \r\n and all, as it is; what comes back until the server closes.
 raw() {
 	# shellcheck disable=SC2059 # the text is the format
-	printf "$1" | timeout 20 nc -N 127.0.0.1 "$HTTP"
+	printf "$1" | timeout 100 nc -N 127.0.0.1 "$HTTP"
 }
 
 # raw_is TEXT STATUS
@@ -49,7 +49,7 @@ open_flow() {
 	local byte fd
 	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
 	printf x >&"$fd"
-	read -r -N 1 -t 10 byte <&"$fd"
+	read -r -N 1 -t 60 byte <&"$fd"
 	same byte "$byte" x
 }
 
@@ -70,8 +70,9 @@ descriptors() {
 	find "/proc/$SERVER_PID/fd" -type l | wc -l
 }
 
+# Not more: that of the client before may not yet have been closed when they were counted.
 has_descriptors() {
-	[ "$(descriptors)" -eq "$1" ]
+	[ "$(descriptors)" -le "$1" ]
 }
 
 memory_kB() {
@@ -87,7 +88,7 @@ memory_kB() {
 		TCPLAB_BACKEND=$backend relay --threads 2 --down rate=1mbit
 		open_flow
 		open_flow
-		printf gone | timeout 10 nc -N 127.0.0.1 "$PORT" >/dev/null
+		printf gone | timeout 60 nc -N 127.0.0.1 "$PORT" >/dev/null
 		run -0 get /
 		tells "<td class=\"name\" data-name=\"Target\"><span>$ONE</span>"
 		tells "<td class=\"name\" data-name=\"Target\"><span>$TWO</span>"
@@ -124,8 +125,8 @@ memory_kB() {
 	HTTP=$(sed -n 's/.*: http on .*:\([0-9]*\)$/\1/p' "$SERVER_LOG")
 	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT" # and reads nothing
 	wait_until page_has 'server paused</span>'
-	page_has 'client too slow: '
-	page_has 'tcprelay_paused 1' /metrics
+	wait_until page_has 'client too slow: '
+	wait_until page_has 'tcprelay_paused 1' /metrics
 	exec {fd}>&-
 	wait_until page_has 'client reset</span>'
 }
@@ -192,7 +193,7 @@ page_has() {
 	grep -q '^Complete requests: *1000$' "$BATS_TEST_TMPDIR/ab-k"
 	grep -q '^Keep-Alive requests: *1000$' "$BATS_TEST_TMPDIR/ab-k"
 	run ! grep -q '^Non-2xx' "$BATS_TEST_TMPDIR/ab-k"
-	answers=$(printf 'GET /icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n%.0s' {1..300} | timeout 20 nc -N 127.0.0.1 "$HTTP" | grep -c '^HTTP/1.1 200')
+	answers=$(printf 'GET /icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n%.0s' {1..300} | timeout 100 nc -N 127.0.0.1 "$HTTP" | grep -c '^HTTP/1.1 200')
 	same "pipelined" "$answers" 300
 	wait_until has_descriptors "$before"
 }
@@ -247,11 +248,11 @@ page_has() {
 }
 
 @test "a place that is none, or taken, is said" {
-	run -1 --separate-stderr timeout 10 "$relay" --http x:y 0 127.0.0.1:1
+	run -1 --separate-stderr timeout 60 "$relay" --http x:y 0 127.0.0.1:1
 	one_line_with 'serve http on x:y' '[ADDR:]PORT'
 	relay
-	run -1 --separate-stderr timeout 10 "$relay" --http "$HTTP" 0 127.0.0.1:1
+	run -1 --separate-stderr timeout 60 "$relay" --http "$HTTP" 0 127.0.0.1:1
 	one_line_with EADDRINUSE "$HTTP"
-	run -1 --separate-stderr timeout 10 "$relay" --http "127.0.0.1:$HTTP" 0 127.0.0.1:1
+	run -1 --separate-stderr timeout 60 "$relay" --http "127.0.0.1:$HTTP" 0 127.0.0.1:1
 	one_line_with EADDRINUSE "$HTTP"
 }

@@ -14,7 +14,7 @@ setup() {
 
 # crowd STEP...: relay_crowd.py; its words in one line.
 crowd() {
-	run -0 --separate-stderr timeout 100 python3 -I -S "$TCPLAB_ROOT/tests/fixtures/relay_crowd.py" "$@"
+	run -0 --separate-stderr timeout 170 python3 -I -S "$TCPLAB_ROOT/tests/fixtures/relay_crowd.py" "$@"
 	said=${output//$'\n'/ }
 }
 
@@ -132,11 +132,11 @@ crowd() {
 	for words in '--allow @rules 0 a:1' '--deny 10.0.0.0/33 0 a:1' '--allow @nowhere 0 a:1' '0 @servers' '0 @nowhere' '0 a:1,a:1' \
 		'0 ::1:80' '0 [::1]' '--balance most 0 a:1'; do
 		# shellcheck disable=SC2086 # options
-		run -2 --separate-stderr timeout 10 "$relay" $words
+		run -2 --separate-stderr timeout 60 "$relay" $words
 		same "lines on stderr with $words" "${#stderr_lines[@]}" 1
 	done
-	run -2 --separate-stderr timeout 10 "$relay" --allow @rules 0 a:1
+	run -2 --separate-stderr timeout 60 "$relay" --allow @rules 0 a:1
 	[[ $stderr == *"rules:1: 10.0.0.1/8: there are bits beyond the prefix"* ]]
-	run -2 --separate-stderr timeout 10 "$relay" 0 @servers
+	run -2 --separate-stderr timeout 60 "$relay" 0 @servers
 	[[ $stderr == *"servers:2: b: HOST:PORT is wanted"* ]]
 }

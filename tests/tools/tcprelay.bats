@@ -25,7 +25,7 @@ start_relay() {
 
 # converse TEXT [PORT]: sends it through the relay to the echo server, and prints what comes back.
 converse() {
-	printf '%s' "$1" | timeout 10 nc -N 127.0.0.1 "${2:-$PORT}"
+	printf '%s' "$1" | timeout 60 nc -N 127.0.0.1 "${2:-$PORT}"
 }
 
 # open_flow: a connection through the relay on which a byte has gone there and back, as descriptor $FLOW.
@@ -33,7 +33,7 @@ open_flow() {
 	local byte
 	exec {FLOW}<>"/dev/tcp/127.0.0.1/$PORT"
 	printf x >&"$FLOW"
-	read -r -N 1 -t 10 byte <&"$FLOW"
+	read -r -N 1 -t 60 byte <&"$FLOW"
 	same byte "$byte" x
 }
 
@@ -41,10 +41,16 @@ close_flow() {
 	exec {FLOW}>&-
 }
 
+# nobody_there: an address in $TARGET at which nobody listens, and nobody else will. A port that was free a moment ago may be anybody's.
+nobody_there() {
+	start_server python3 -I -S "$TCPLAB_ROOT/tests/fixtures/netcat_peer.py" --deaf
+	TARGET=127.0.0.1:$PORT
+}
+
 # refused ARGS...: status 2, nothing on stdout, one line on stderr.
 refused() {
 	echo "tcprelay $*"
-	run -2 --separate-stderr timeout -k 1 10 "$relay" "$@"
+	run -2 --separate-stderr timeout -k 1 60 "$relay" "$@"
 	same stdout "$output" ''
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
@@ -92,11 +98,11 @@ prints() {
 		"--http $PORT 0 $TARGET" "--from nonsense 0 $TARGET" "--congestion nonsense 0 $TARGET"; do
 		echo "tcprelay $args"
 		# shellcheck disable=SC2086 # words
-		run -1 --separate-stderr timeout -k 1 10 "$relay" $args
+		run -1 --separate-stderr timeout -k 1 60 "$relay" $args
 		same stdout "$output" ''
 		same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 		# shellcheck disable=SC2086 # words
-		run -1 --separate-stderr timeout -k 1 10 "$relay" --json $args
+		run -1 --separate-stderr timeout -k 1 60 "$relay" --json $args
 		ours message error >/dev/null
 	done
 }
@@ -163,10 +169,10 @@ prints() {
 }
 
 @test "a server that refuses: the client is reset, and the log says why" {
-	serve
-	stop_server # nobody is at $TARGET any more
+	need python3
+	nobody_there
 	start_relay -v --json
-	run timeout 10 python3 -c "
+	run timeout 60 python3 -c "
 import socket
 s = socket.create_connection(('127.0.0.1', $PORT))
 try:
@@ -216,7 +222,7 @@ except ConnectionResetError:
 	serve
 	start_relay --dump hex --threads 2
 	head -c 1000 /dev/urandom >"$BATS_TEST_TMPDIR/bytes"
-	timeout 10 nc -N 127.0.0.1 "$PORT" <"$BATS_TEST_TMPDIR/bytes" >/dev/null
+	timeout 60 nc -N 127.0.0.1 "$PORT" <"$BATS_TEST_TMPDIR/bytes" >/dev/null
 	wait_until prints '= both ends finished'
 	awk '/ #1 [<>=] /{ up = $3 == ">" } /^  [0-9a-f]/ && up { for (i = 2; i <= 17 && $i !~ /^\|/; i++) printf "%s", $i }' "$SERVER_OUT" |
 		xxd -r -p | cmp - "$BATS_TEST_TMPDIR/bytes"
@@ -236,11 +242,11 @@ except ConnectionResetError:
 	start_server "$TCPLAB_BIN/echo" -s --bind ::1 -p 0
 	start_server "$relay" '[::1]:0' "[::1]:$PORT"
 	grep -q 'listening on \[::1\]:' "$SERVER_LOG"
-	same answer "$(printf hello | timeout 10 nc -N ::1 "$PORT")" hello
+	same answer "$(printf hello | timeout 60 nc -N ::1 "$PORT")" hello
 	stop_server
 	serve
 	start_server "$relay" -v '[::1]:0' "$TARGET"
-	same answer "$(printf hello | timeout 10 nc -N ::1 "$PORT")" hello
+	same answer "$(printf hello | timeout 60 nc -N ::1 "$PORT")" hello
 	wait_until says "#1 \[::1\]:"
 }
 
@@ -265,7 +271,7 @@ except ConnectionResetError:
 	run converse hello
 	same answer "$output" ''
 	wait_until says '^tcprelay: 127.0.0.1:[0-9]*: denied: it has --max-conn-source connections$'
-	same 'from another address' "$(printf hello | timeout 10 nc -N -s 127.0.0.2 127.0.0.1 "$PORT")" hello
+	same 'from another address' "$(printf hello | timeout 60 nc -N -s 127.0.0.2 127.0.0.1 "$PORT")" hello
 	close_flow
 	wait_until serves_again
 }
@@ -290,12 +296,25 @@ except ConnectionResetError:
 	run converse again
 	same "a new one gets" "$output" ''
 	printf 'still there\n' >&"$FLOW"
-	read -r -t 10 line <&"$FLOW"
+	read -r -t 60 line <&"$FLOW"
 	same "the flow" "$line" 'still there'
 	close_flow
 	wait_server
 	same status "$SERVER_STATUS" 0
 	prints '; all drained$'
+}
+
+# A handler that is there before the signals are blocked takes one that nobody asks for any more.
+@test "SIGTERM while the relay begins: it ends, whenever that was" {
+	need strace
+	local n
+	for n in 1 2 3; do
+		start_worker env ASAN_OPTIONS=detect_leaks=0 strace -D -o /dev/null -e trace=rt_sigaction \
+			-e "inject=rt_sigaction:signal=TERM:when=$n" "$relay" 0 127.0.0.1:9
+		wait_server "$WORKER"
+		echo "at call $n: status $SERVER_STATUS"
+		[[ $SERVER_STATUS == @(0|143) ]]
+	done
 }
 
 @test "SIGINT: a flow that does not end is reset when --drain is over, and the status is 1" {
@@ -305,7 +324,7 @@ except ConnectionResetError:
 	kill -INT "$SERVER_PID"
 	wait_server
 	same status "$SERVER_STATUS" 1
-	run timeout 10 cat <&"$FLOW"
+	run timeout 60 cat <&"$FLOW"
 	[[ $output == *"reset by peer"* ]]
 	close_flow
 	run -0 cat "$SERVER_OUT"
@@ -338,10 +357,10 @@ except ConnectionResetError:
 	SERVER_PID=${SERVER_PIDS[-2]} SERVER_LOG=${SERVER_LOG_OF[${SERVER_PIDS[-2]}]}
 	PORT=$(sed -n 's/.*listening on .*://p' "$SERVER_LOG")
 	kill -HUP "$SERVER_PID"
-	is_daytime() { [[ $(converse x) == *:*:* ]]; }
+	is_daytime() { [[ $(converse '') == *:*:* ]]; } # nothing that the server does not read, or it might reset
 	wait_until is_daytime
 	printf 'y\n' >&"$first"
-	read -r -t 10 line <&"$first"
+	read -r -t 60 line <&"$first"
 	same "the old flow" "$line" y
 	echo "not a server" >"$list"
 	kill -HUP "$SERVER_PID"
