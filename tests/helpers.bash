@@ -20,7 +20,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # All live servers, and the last one started: its pid, port, stdout and stderr. SERVER_STATUS: the last one that ended.
 SERVER_PIDS=()
 SERVER_PID='' PORT='' SERVER_OUT='' SERVER_LOG='' SERVER_STATUS=''
-declare -A SERVER_LOG_OF=()
+declare -A SERVER_LOG_OF=() SERVER_SINCE=()
+SINCE=''
 OPEN_FOLDER=''
 # The program that start_worker started last.
 WORKER='' WORKER_OUT='' WORKER_ERR=''
@@ -32,12 +33,19 @@ start_worker() {
 	WORKER_ERR=${WORKER_OUT%.out}.err
 	"$@" >"$WORKER_OUT" 2>"$WORKER_ERR" 3>&- &
 	WORKER=$!
-	SERVER_PIDS+=("$WORKER")
-	SERVER_LOG_OF[$WORKER]=$WORKER_ERR
+	keep "$WORKER" "$WORKER_ERR"
+}
+
+# keep PID LOG: teardown ends it; LOG is shown if something is wrong with it.
+keep() {
+	SERVER_PIDS+=("$1")
+	SERVER_LOG_OF[$1]=$2
+	SERVER_SINCE[$1]=''
+	! sees_process "$1" || SERVER_SINCE[$1]=$SINCE
 }
 
 # start_server CMD...: returns when CMD has printed its "listening on" line. A CMD that ends before that, or says nothing
-# for ten seconds, fails the test with its log. CMD is a program: the pid of a function would be a shell's. Not for `run`:
+# for a long time, fails the test with its log. CMD is a program: the pid of a function would be a shell's. Not for `run`:
 # the variables would stay in its subshell.
 start_server() {
 	SERVER_LOG=$(mktemp "$BATS_TEST_TMPDIR/server.XXXXXX.log")
@@ -45,8 +53,7 @@ start_server() {
 	# bats waits for whoever holds its fd 3
 	"$@" >"$SERVER_OUT" 2>"$SERVER_LOG" 3>&- &
 	SERVER_PID=$!
-	SERVER_PIDS+=("$SERVER_PID")
-	SERVER_LOG_OF[$SERVER_PID]=$SERVER_LOG
+	keep "$SERVER_PID" "$SERVER_LOG"
 	if ! wait_until is_listening_or_dead || ! is_listening; then
 		echo "start_server: no 'listening on' line from: $*"
 		show_log "$SERVER_LOG"
@@ -58,8 +65,13 @@ start_server() {
 	PORT=${PORT##*:}
 }
 
+# A line of which the end is not yet written does not count: read says so.
 is_listening() {
-	grep -q 'listening on ' "$SERVER_LOG"
+	local line
+	while IFS= read -r line; do
+		[[ $line != *'listening on '* ]] || return 0
+	done <"$SERVER_LOG"
+	return 1
 }
 
 is_listening_or_dead() {
@@ -92,21 +104,25 @@ untraced() {
 	"$@"
 }
 
-# wait_until CMD...: tries CMD every 20 ms for at most ten seconds; 1 if it never succeeded.
+# How long to wait for what must come, in seconds. Only what never comes takes that long, and a machine may be very busy.
+PATIENCE=40
+
+# wait_until CMD...: tries CMD every 20 ms until it succeeds; 1, and a word on stderr, if that never came.
 wait_until() {
 	untraced try_until "$@"
 }
 
 # WHY read: on a socket to which nobody sends it is a sleep(1) without a process, of which the tests would need thousands.
 try_until() {
-	local tries never result=1
+	local never since=$SECONDS result=0
 	exec {never}<>/dev/udp/127.0.0.1/9
-	for ((tries = 0; tries < 500 && result; tries++)); do
-		if "$@"; then
-			result=0
-		else
-			read -rt 0.02 -u "$never" || true
+	until "$@"; do
+		if ((SECONDS - since > PATIENCE)); then
+			echo "waited ${PATIENCE} s, and this never came: $*" >&2
+			result=1
+			break
 		fi
+		read -rt 0.02 -u "$never" || true
 	done
 	exec {never}>&-
 	return $result
@@ -116,7 +132,7 @@ try_until() {
 # to be killed, and when a sanitizer found something.
 stop_server() {
 	local pid=${1:-$SERVER_PID}
-	kill -TERM "$pid" 2>/dev/null || true
+	is_another "$pid" || kill -TERM "$pid" 2>/dev/null || true
 	wait_server "$pid"
 }
 
@@ -127,6 +143,7 @@ wait_server() {
 	local log=${SERVER_LOG_OF[$pid]}
 	if ! wait_until has_ended "$pid"; then
 		echo "server $pid does not end: killed"
+		grep -E '^(Name|State|Sig|ShdPnd|Threads)' "/proc/$pid/status" || true
 		kill -KILL "$pid" 2>/dev/null || true
 		result=1
 	fi
@@ -145,9 +162,27 @@ wait_server() {
 	return $result
 }
 
-# bash waits for its children at once and keeps their status: the number is gone as soon as the process is.
+# bash waits for its children at once and keeps their status: the number is gone as soon as the process is. But numbers are
+# few, and another process may have it by now: that one began at another time than ours.
 has_ended() {
-	! kill -0 "$1" 2>/dev/null
+	! kill -0 "$1" 2>/dev/null || is_another "$1"
+}
+
+is_another() {
+	sees_process "$1" || return
+	[ -n "${SERVER_SINCE[$1]:-}" ] || SERVER_SINCE[$1]=$SINCE
+	[ "$SINCE" != "${SERVER_SINCE[$1]}" ]
+}
+
+# sees_process PID: sets $SINCE, when the process began, in clock ticks since the system did (proc_pid_stat(5)); 1 if there is
+# none.
+sees_process() {
+	local stat=''
+	{ IFS= read -rd '' stat <"/proc/$1/stat" || true; } 2>/dev/null
+	# shellcheck disable=SC2206 # the fields behind the name, which may hold anything: the first is the third
+	stat=(${stat##*) })
+	SINCE=${stat[19]:-}
+	[ -n "$SINCE" ]
 }
 
 # For teardown: every server that is left, those first that were started last; and the open folder.
