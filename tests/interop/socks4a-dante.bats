@@ -24,7 +24,7 @@ through() {
 			command: bind connect udpassociate
 		}
 	EOC
-	SOCKS_CONF=socks.conf SOCKS_AUTOADD_LANROUTES=no timeout 10 socksify "$@" 2>socksify.err
+	SOCKS_CONF=socks.conf SOCKS_AUTOADD_LANROUTES=no timeout 60 socksify "$@" 2>socksify.err
 }
 
 @test "socksify: datagrams of a program that knows nothing of SOCKS, and a connection of ncat" {
@@ -66,8 +66,8 @@ print(s.recvfrom(100))"
 
 @test "danted: the same datagrams, and the same BIND" {
 	need danted
-	local port # it has no port 0
-	port=$(python3 -I -S -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	unused_port # it has no port 0
+	local port=$UNUSED
 	cat >danted.conf <<-EOC
 		logoutput: danted.log
 		internal: 127.0.0.1 port = $port
@@ -82,9 +82,9 @@ print(s.recvfrom(100))"
 	PROXY=127.0.0.1:$port
 	wait_until asks greet method || { cat danted.log && false; }
 	local udp=(python3 -I -S "$TCPLAB_ROOT/tests/fixtures/socks_udp.py")
-	run -0 timeout 20 "${udp[@]}" burst "$PROXY" localhost
+	run -0 timeout 120 "${udp[@]}" burst "$PROXY" localhost
 	same "burst" "$output" $'160 there, 160 back, from 127.0.0.1\n160 there, 160 back, from 127.0.0.1'
-	run -0 timeout 20 "${udp[@]}" long "$PROXY"
+	run -0 timeout 120 "${udp[@]}" long "$PROXY"
 	same "long" "$output" $'65497 bytes\n0 bytes\n1 bytes'
 	sees $'method 0\nreply 0 ANY\nreply 0 127.0.0.1:PORT\nheard hi' \
 		greet+bind:127.0.0.1:21 method reply @v open:BOUND text:hi @main reply hear:2

@@ -45,7 +45,7 @@ all_through() {
 	run -0 --separate-stderr "$TCPLAB_BIN/ttcp" -t "$2" -p "$PORT" --socks "$1" --json "${@:3}"
 	same "ttcp: confirmed, peer" "$(ours confirmed) $(ours peer start)" "true $2:$PORT"
 	start_server "$TCPLAB_BIN/roundtrip" -s -p 0
-	run -0 --separate-stderr "$TCPLAB_BIN/roundtrip" "$2" -p "$PORT" --tcp --socks "$1" -n 10 -i 1ms --json
+	run -0 --separate-stderr "$TCPLAB_BIN/roundtrip" "$2" -p "$PORT" --tcp --socks "$1" -n 10 -i 1ms --timeout 30 --json
 	same "roundtrip: received" "$(ours received)" 10
 	listen -d
 	INPUT=data worker --socks "$1" "$2" "$PORT"

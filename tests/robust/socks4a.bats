@@ -37,7 +37,14 @@ hostile() {
 	same "wrong" "$status" 0
 	COUNTED=$output
 	wait_until has_descriptors "$BEFORE"
-	sees $'method 0\nreply 0 ANY\nheard hello' "greet+connect:$TARGET+text:hello" method reply hear:5
+	TRIES=0
+	wait_until is_served
+}
+
+# A client like any other is; unless it was too slow for these timeouts: then the next one.
+is_served() {
+	TRIES=$((TRIES + 1))
+	[[ $(asks "greet+connect:$TARGET+text:hello" method reply hear:5) == $'method 0\nreply 0 '*$'\nheard hello' ]]
 }
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -91,7 +98,7 @@ hostile() {
 	wait_until has_descriptors "$BEFORE"
 	touch go
 	end_relay
-	same rejected "$(field rejected <"$RELAY_OUT")" 201
+	same rejected "$(field rejected <"$RELAY_OUT")" $((200 + TRIES))
 }
 
 @test "a client that leaves while its name is looked up, and SIGTERM in the middle of that" {
@@ -199,7 +206,7 @@ cpu_ticks() {
 
 # Sanitizers keep freed memory for a while.
 soak() {
-	local options=(--seconds 6 --socks)
+	local options=(--seconds 6 --socks --patience 60)
 	nm "$socks4a" 2>/dev/null | grep -qE '__asan_init|__tsan_init' && options+=(--no-memory --flows 30)
 	run "${SOAK[@]}" "${options[@]}" -- "$socks4a" "$@" 0
 	echo "$output"

@@ -9,6 +9,7 @@
 # shellcheck disable=SC2016 # what is in single quotes is for the inner shell
 
 load ../helpers
+load ../fixtures/ports
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
@@ -46,7 +47,7 @@ request() {
 
 # talk TEXT: sends it, in printf's words, and then FIN; what comes back is in `got`, how it ended in $PEER_END.
 talk() {
-	printf "$1" | "$netcat" --json -w 10 127.0.0.1 "$SOCKS" >got 2>talk.log || cat talk.log
+	printf "$1" | "$netcat" --json -w 40 127.0.0.1 "$SOCKS" >got 2>talk.log || cat talk.log
 	PEER_END=$(field peer_end <talk.log)
 }
 
@@ -64,11 +65,10 @@ has_said() {
 	grep -q "$1" "$SOCKS_OUT"
 }
 
-# A port at which nobody listens, and will not for a while: it has just been somebody's.
+# A port at which nobody listens.
 nobody() {
-	start_server "$netcat" -l -d -v 127.0.0.1 0
-	stop_server || true
-	NOBODY=$PORT
+	unused_port
+	NOBODY=$UNUSED
 }
 
 # --- usage ----------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ is_at_rest() {
 	printf '%s both.test\n' ::1 127.0.0.1 >hosts
 	cat_start >story.sh
 	cat >>story.sh <<-'END'
-		printf "${name}hello" | "$bin/netcat-nonblocking" -w 10 127.0.0.1 "$port" >got
+		printf "${name}hello" | "$bin/netcat-nonblocking" -w 40 127.0.0.1 "$port" >got
 		kill $socks
 		wait $socks || true
 	END
@@ -223,13 +223,14 @@ is_at_rest() {
 
 # --- dns ------------------------------------------------------------------------------------------------------------
 
-# in_silence CMD...: with a resolver that never answers, on a network and with a /etc of its own.
+# in_silence CMD...: with a resolver that never answers, on a network and with a /etc of its own. It is asked ATTEMPTS
+# times for a name, one second apart.
 in_silence() {
 	local cage=(unshare --pid --mount --net --fork --kill-child --mount-proc)
 	"${cage[@]}" true 2>/dev/null || cage+=(--user --map-root-user)
 	"${cage[@]}" true 2>/dev/null || skip "no namespaces here"
 	need ip
-	printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >resolv.conf
+	printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:%s\n' "${ATTEMPTS:-1}" >resolv.conf
 	echo 'hosts: files dns' >nsswitch.conf
 	[ -e /etc/nsswitch.conf ] || : >no-nsswitch
 	"${cage[@]}" bash -euc 'ip link set lo up; mount --bind resolv.conf /etc/resolv.conf
@@ -243,7 +244,7 @@ cat_start() {
 	cat <<-'END'
 		set -eu
 		listening() {
-			for ((i = 0; i < 500; i++)); do
+			for ((i = 0; i < 2000; i++)); do
 				sed -n 's/.*listening on .*:\([0-9]*\)\( (udp)\)*$/\1/p' "$1" | grep -m 1 . && return
 				sleep 0.02
 			done
@@ -251,6 +252,7 @@ cat_start() {
 		bin=$1 name=$2 literal=$3
 		shift 3
 		"$bin/discard" -s -v -p 53 --json >resolver.json 2>resolver.log &
+		resolver=$!
 		"$bin/echo" -s -p 0 2>echo.log &
 		"$bin/naivesocks" --json "$@" 0 >socks.json 2>socks.log &
 		socks=$!
@@ -265,18 +267,19 @@ cat_start() {
 cat_story() {
 	cat_start
 	cat <<-'END'
-		printf "$name" | "$bin/netcat-nonblocking" -w 10 127.0.0.1 "$port" >a.got &
+		printf "$name" | "$bin/netcat-nonblocking" -w 40 127.0.0.1 "$port" >a.got &
 		a=$!
-		for ((i = 0; i < 500; i++)); do
+		for ((i = 0; i < 2000; i++)); do
 			! grep -q '"record":"request"' socks.json || break
 			sleep 0.02
 		done
-		printf "${literal}hello" | "$bin/netcat-nonblocking" -w 10 127.0.0.1 "$port" >b.got
+		printf "${literal}hello" | "$bin/netcat-nonblocking" -w 40 127.0.0.1 "$port" >b.got
 		if [ -e leave ]; then
 			kill $a
 		fi
+		kill $resolver # and if it is asked again, it refuses to answer
 		wait $a || true
-		for ((i = 0; i < 500; i++)); do
+		for ((i = 0; i < 2000; i++)); do
 			[ "$(grep -c '"record":"connection"' socks.json)" -lt 2 ] || break
 			sleep 0.02
 		done
@@ -309,6 +312,7 @@ play_silence() {
 }
 
 @test "dns, fixed: the other one comes and goes while the name is still asked for" {
+	ATTEMPTS=5 # the other one has five seconds, and is not waited for that long
 	play_silence --mistake dns --fixed
 	[ "$B_ENDED" -lt "$A_RESOLVED" ]
 	mv a.got got
@@ -317,6 +321,7 @@ play_silence() {
 
 @test "dns, fixed: a client that leaves while its name is asked for" {
 	: >leave
+	ATTEMPTS=5
 	play_silence --mistake segment --fixed
 	[ "$B_ENDED" -lt "$A_RESOLVED" ]
 	same "bytes for the one that left" "$(wc -c <a.got)" 0

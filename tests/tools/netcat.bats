@@ -419,10 +419,15 @@ timeouts() {
 	same "lines ($stderr)" "${#stderr_lines[@]}" 2
 	is <(echo "$stderr") error errno=ETIMEDOUT
 
+	# A slow peer's "some" may come too late for the first of these.
 	open_input
-	peer send:some drain
-	client -w 200ms
-	ends "$WORKER" 1
+	local silence
+	for silence in 200ms 3 30; do
+		peer send:some drain
+		client -w $silence
+		ends "$WORKER" 1
+		[ ! -s "$WORKER_OUT" ] || break
+	done
 	one_line "$WORKER_ERR"
 	says ETIMEDOUT "$WORKER_ERR"
 	same_text output "$WORKER_OUT" some
@@ -432,19 +437,30 @@ timeouts() {
 	each_engine timeouts
 }
 
-# As long as something moves, in either direction, it is not silent.
+# is_told WORDS: the worker has written that; or it has ended, and never will.
+is_told() {
+	says "$1" "$WORKER_OUT" || has_ended "$WORKER"
+}
+
+# As long as something moves, in either direction, it is not silent: four times a little less than half of -w.
 not_silent() {
-	open_input
-	peer get:1 send:a get:1 send:b get:1 send:c get:1 send:d drain
-	client -w 2
-	local letter
-	for letter in a b c d; do
-		type_in .
-		wait_until says "$letter" "$WORKER_OUT"
-		sleep 0.6
+	local wait letter
+	for wait in 1 4 16; do # a machine may be too busy for the first of these
+		open_input
+		peer get:1 send:a get:1 send:b get:1 send:c get:1 send:d drain
+		client --json -w $wait
+		for letter in a b c d; do
+			type_in .
+			wait_until is_told "$letter"
+			sleep "$(awk "BEGIN { print $wait * 0.4 }")"
+		done
+		end_input
+		wait_server "$WORKER"
+		[ "$SERVER_STATUS" -ne 0 ] || break
 	done
-	end_input
-	ends "$WORKER" 0
+	same status "$SERVER_STATUS" 0
+	same_text output "$WORKER_OUT" abcd
+	[ "$(field elapsed_ns <"$WORKER_ERR")" -gt $((wait * 1500000000)) ]
 }
 
 @test "-w: what moves is not silent" {
@@ -455,8 +471,12 @@ quit() {
 	peer drain stay
 	run -0 --separate-stderr "$nc" -q 0 127.0.0.1 "$PORT" <question
 	wait_until holds 'drain 11: EOF' "$SERVER_OUT"
-	peer drain send:an send:swer stay
-	run -0 "$nc" -q 300ms -N 127.0.0.1 "$PORT" <question
+	local patience
+	for patience in 300ms 3 30; do # a slow peer's answer may come too late for the first of these
+		peer drain send:an send:swer stay
+		run -0 "$nc" -q $patience -N 127.0.0.1 "$PORT" <question
+		[ "$output" != answer ] || break
+	done
 	same output "$output" answer
 	# -1 is never: the answer comes long after the input has ended.
 	peer drain await:go send:late close
@@ -540,11 +560,16 @@ udp_nobody() {
 }
 
 datagrams() {
-	peer --udp --save got get:40000 send:thanks stay
+	local patience
 	head -c 40000 data >forty
-	run -0 "$nc" -u -q 300ms 127.0.0.1 "$PORT" <forty
+	for patience in 300ms 3 30; do # a slow peer's answer may come too late for the first of these
+		peer --udp --save got get:40000 send:thanks stay
+		run -0 "$nc" -u -q $patience 127.0.0.1 "$PORT" <forty
+		wait_until has_bytes 40000 got
+		cmp forty got
+		[ "$output" != thanks ] || break
+	done
 	same output "$output" thanks
-	cmp forty got
 }
 
 @test "-u: a file arrives whole in pieces of 16 KiB, the answer comes back" {
@@ -669,7 +694,7 @@ unix_stream() {
 	done
 	# A path that nobody serves any more is no obstacle; one that somebody serves is, and so is a file.
 	start_server "$nc" -l -v -U "$PWD/s"
-	run -1 --separate-stderr timeout 10 "$nc" -l -U "$PWD/s"
+	run -1 --separate-stderr timeout 60 "$nc" -l -U "$PWD/s"
 	one_line_with EADDRINUSE "$PWD/s"
 	kill -KILL "$SERVER_PID"
 	wait_server || true
@@ -678,7 +703,7 @@ unix_stream() {
 	stop_server
 	[ ! -e "$PWD/s" ]
 	echo precious >file
-	run -1 --separate-stderr timeout 10 "$nc" -l -U "$PWD/file"
+	run -1 --separate-stderr timeout 60 "$nc" -l -U "$PWD/file"
 	one_line_with EADDRINUSE
 	same_text "the file" file precious
 	run -1 --separate-stderr "$nc" -U "$(printf 'x%.0s' {1..200})"
@@ -695,7 +720,7 @@ unix_datagrams() {
 		open_input
 		launch start_server "$nc" -l -v -u -U "$path"
 		INPUT=question
-		worker -u -U -w 5 "$path"
+		worker -u -U -w 60 "$path"
 		wait_until holds "$(cat question)" "$SERVER_OUT"
 		type_in answer
 		wait_until holds answer "$WORKER_OUT"
@@ -732,17 +757,21 @@ nameless() {
 
 # --- -z -------------------------------------------------------------------------------------------------
 
+# WHY not 127.0.0.1: there the tests that run at the same time have their servers, which must not be knocked at, and which
+# come and go between one scan and the next.
+APART=127.0.0.77
+
 scan() {
 	local open shut
-	start_server "$TCPLAB_BIN/discard" -s -p 0
+	start_server "$TCPLAB_BIN/discard" -s --bind $APART -p 0
 	open=$PORT
-	run -0 --separate-stderr "$nc" -z 127.0.0.1 "$open"
+	run -0 --separate-stderr "$nc" -z $APART "$open"
 	same "stdout and stderr" "$output$stderr" ''
-	run -0 --separate-stderr "$nc" -z -v 127.0.0.1 "$open"
-	one_line_with "127.0.0.1:$open: open"
-	run -0 --separate-stderr "$nc" -z -v 127.0.0.1 "$((open - 3))-$((open + 3))"
+	run -0 --separate-stderr "$nc" -z -v $APART "$open"
+	one_line_with "$APART:$open: open"
+	run -0 --separate-stderr "$nc" -z -v $APART "$((open - 3))-$((open + 3))"
 	[[ $stderr == *":$open: open"* ]]
-	run -0 --separate-stderr "$nc" -z -u -w 100ms 127.0.0.1 "$open"
+	run -0 --separate-stderr "$nc" -z -u -w 100ms $APART "$open"
 	peer --deaf
 	shut=$PORT
 	run -1 --separate-stderr "$nc" -z 127.0.0.1 "$shut"
@@ -752,7 +781,7 @@ scan() {
 	valid records
 	is records port open=false errno=ECONNREFUSED port="$shut"
 	is records total ports_open=0 ports_closed=1
-	run -0 --separate-stderr "$nc" -z --json 127.0.0.1 "$open"
+	run -0 --separate-stderr "$nc" -z --json $APART "$open"
 	is <(echo "$stderr") total ports_open=1 ports_closed=0
 	run -1 --separate-stderr "$nc" -z -u -w 1 127.0.0.1 "$shut"
 	one_line_with ECONNREFUSED
@@ -766,11 +795,14 @@ scan() {
 }
 
 few_descriptors() {
-	start_server "$TCPLAB_BIN/discard" -s -p 0
+	start_server "$TCPLAB_BIN/discard" -s --bind $APART -p 0
 	local first=$((PORT - 60)) last=$((PORT + 60))
-	"$nc" -z --json 127.0.0.1 "$first-$last" 2>many
-	(ulimit -n 12 && "$nc" -z --json 127.0.0.1 "$first-$last") 2>few
-	same "ports_open with few descriptors" "$(field ports_open <few)" "$(field ports_open <many)"
+	[ $last -le 65535 ] || last=65535
+	"$nc" -z --json $APART "$first-$last" 2>many
+	(ulimit -n 12 && "$nc" -z --json $APART "$first-$last") 2>few
+	grep '"open":true' many >open
+	[ -s open ]
+	same "ports that are open with few descriptors" "$(grep '"open":true' few | sort)" "$(sort open)"
 	run -1 says EMFILE few
 }
 
@@ -790,20 +822,6 @@ obeys() {
 
 is_connecting() {
 	grep -qi ":$(printf '%04x' "$PORT") 02 " /proc/net/tcp
-}
-
-# Two intervals without a byte more.
-stands_still() {
-	[ "$(grep '"record":"interval"' "$WORKER_ERR" | tail -n 3 | while read -r line; do
-		field bytes_sent interval <<<"$line"
-	done | uniq -c | awk '{ print $1, ($2 > 0) }')" = "3 1" ]
-}
-
-writes_no_more() {
-	local before
-	before=$(grep wchar "/proc/$WORKER/io")
-	sleep 0.05
-	[ "$before" = "$(grep wchar "/proc/$WORKER/io")" ]
 }
 
 signals() {
@@ -830,7 +848,7 @@ signals() {
 	INPUT=/dev/zero
 	peer --rcvbuf 8192 stay
 	client --json --sndbuf 8K -i 50ms
-	wait_until stands_still
+	wait_until stands_still bytes_sent
 	obeys "$signal" "$status"
 	is "$WORKER_ERR" total closed_first=local bytes_received=0
 	[ "$(field unacked_bytes <"$WORKER_ERR")" -gt 0 ]
@@ -851,12 +869,12 @@ blocked_output() {
 	mkfifo out
 	exec {fd}<>out
 	open_input
-	peer put:10000 await:go put:1000000 stay
+	peer put:10000 await:go put:10000000 stay
 	launch start_worker bash -c 'exec "$@" >out' bash "$nc" --json 127.0.0.1 "$PORT"
 	wait_until says 'put 10000: ok' "$SERVER_OUT"
 	wait_until says '"record":"start"' "$WORKER_ERR"
 	touch go
-	wait_until writes_no_more
+	wait_until is_full "$fd"
 	obeys INT 130
 	exec {fd}>&-
 }
@@ -867,10 +885,13 @@ blocked_output() {
 
 # A signal beside a byte: whichever comes first, the signal is not lost.
 never_lost() {
-	local n
+	local n steps=()
 	open_input
-	peer send:0 get:1 again send:1 get:1 again send:2 get:1 again send:3 get:1 again send:4 get:1 again send:5 get:1 \
-		again send:6 get:1 again send:7 get:1 again send:8 get:1 again send:9 get:1 stay
+	# The peer ends after the client: its end would be one for the client, too. What was typed and not read is the next one's.
+	for n in {0..9}; do
+		steps+=("send:$n" drain again)
+	done
+	peer "${steps[@]}" stay
 	for n in {0..9}; do
 		client --json
 		wait_until holds "$n" "$WORKER_OUT"
@@ -891,8 +912,7 @@ records() {
 	launch start_server "$nc" -l --json 127.0.0.1 0 -v -i 20ms
 	open_input
 	client --json -i 20ms
-	wait_until holds "$(cat question)" "$WORKER_OUT"
-	wait_until says '"record":"interval"' "$WORKER_ERR"
+	wait_until has_said "$WORKER_ERR" interval bytes_received 11
 	end_input
 	ends "$WORKER" 0
 	wait_server
@@ -911,6 +931,20 @@ records() {
 
 @test "--json: listening, start, interval and total are records on stderr; stdout is the payload" {
 	each_engine records
+}
+
+# Who reads the file while it is written finds no half of a record.
+whole_lines() {
+	peer drain send:hello close
+	# The leak check does not work under strace.
+	run -0 --separate-stderr env ASAN_OPTIONS=detect_leaks=0 strace -f -e trace=write -e signal=none -o calls \
+		"$nc" --json -v -i 1ms --hexdump 127.0.0.1 "$PORT" <question
+	same "writes to stderr" "$(grep -c 'write(2, ' calls)" "${#stderr_lines[@]}"
+}
+
+@test "--json, -v, --hexdump: each line is written at once" {
+	need strace
+	each_engine whole_lines
 }
 
 stop_and_close() {
@@ -940,9 +974,13 @@ drain 0: EOF'
 
 # The peer has ended, and lives, and reads nothing: what waits in our send buffer will not arrive.
 undelivered() {
+	local silence
 	head -c 100000 data >some
-	peer --rcvbuf 4096 eof stay
-	run -1 --separate-stderr "$nc" -w 500ms --sndbuf 1M 127.0.0.1 "$PORT" <some
+	for silence in 500ms 5 30; do # the peer's end may come too late for the first of these
+		peer --rcvbuf 4096 eof stay
+		run -1 --separate-stderr "$nc" -w $silence --sndbuf 1M 127.0.0.1 "$PORT" <some
+		[[ $stderr != *"deliver to"* ]] || break
+	done
 	same "lines on stderr" "${#stderr_lines[@]}" 1
 	[[ $stderr == "netcat-$engine: deliver to 127.0.0.1:$PORT: "*"(ETIMEDOUT)" ]]
 }
@@ -956,7 +994,7 @@ conservation() {
 	start_server "$nc" -l -v -d --json --rcvbuf 8K --stop-after 5000 127.0.0.1 0
 	INPUT=/dev/zero
 	client --json --sndbuf 8K -i 50ms
-	wait_until stands_still
+	wait_until stands_still bytes_sent
 	stop_server
 	ends "$WORKER" 1
 	is "$SERVER_LOG" total bytes_received=5000 closed_first=local
@@ -968,7 +1006,7 @@ conservation() {
 
 	start_server "$nc" -l -v -d --rcvbuf 8K --stop-after 5000 127.0.0.1 0
 	client -v --sndbuf 8K -i 50ms --json
-	wait_until stands_still
+	wait_until stands_still bytes_sent
 	stop_server
 	ends "$WORKER" 1
 	says "the peer reset the connection (RST)" "$WORKER_ERR"
@@ -1073,6 +1111,17 @@ n_intervals() {
 	[ "$(grep -c '"record":"interval"' "$2")" -ge "$1" ]
 }
 
+has_moved() {
+	[ "$(field "$1" interval <"$2")" -gt 0 ]
+}
+
+# RATE_Bps FIELD FILE: on the whole
+is_faster_than() {
+	local bytes elapsed
+	bytes=$(field "$2" interval <"$3") && elapsed=$(field elapsed_ns interval <"$3") || return
+	[ $((bytes / $1)) -gt $((elapsed / 1000000000)) ]
+}
+
 rates() {
 	INPUT=/dev/zero
 	peer drain
@@ -1081,20 +1130,18 @@ rates() {
 	kill -INT "$WORKER"
 	ends "$WORKER" 130
 	keeps_to 125000 bytes_sent "$WORKER_ERR"
-	local slow
-	slow=$(field bytes_sent interval <"$WORKER_ERR")
 
 	peer drain
 	client --json -i 50ms
-	wait_until n_intervals 8 "$WORKER_ERR"
+	wait_until is_faster_than $((10 * 125000)) bytes_sent "$WORKER_ERR"
 	kill -INT "$WORKER"
 	ends "$WORKER" 130
-	[ "$(field bytes_sent interval <"$WORKER_ERR")" -gt $((10 * slow)) ]
 
 	open_input
 	peer --sndbuf 8192 put:100000000
 	client --json -i 50ms --read-rate 1mbit --rcvbuf 8K
 	wait_until n_intervals 8 "$WORKER_ERR"
+	wait_until has_moved bytes_received "$WORKER_ERR"
 	kill -INT "$WORKER"
 	ends "$WORKER" 130
 	keeps_to 125000 bytes_received "$WORKER_ERR"
@@ -1174,7 +1221,7 @@ socks_fails() {
 	is records error op=connect object="localhost:1 through 127.0.0.1:$PORT" errno=EPROTO \
 		message="what listens there is no SOCKS server"
 	peer stay
-	run -1 --separate-stderr "$nc" -w 300ms --socks "127.0.0.1:$PORT" localhost 1 <question
+	run -1 --separate-stderr "$nc" -w 1 --socks "127.0.0.1:$PORT" localhost 1 <question
 	one_line_with "the SOCKS server does not answer (ETIMEDOUT)"
 }
 
@@ -1244,7 +1291,7 @@ buffers() {
 @test "the other two move bulk both ways" {
 	for engine in threaded nonblocking; do
 		nc=$TCPLAB_BIN/netcat-$engine
-		head -c 20000000 /dev/zero >zeros
+		head -c 5000000 /dev/zero >zeros # many times what fits into the buffers
 		INPUT=zeros
 		listen --sndbuf 8K --rcvbuf 8K
 		client --sndbuf 8K --rcvbuf 8K

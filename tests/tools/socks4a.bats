@@ -18,7 +18,7 @@ setup() {
 # refused ARGS...: status 2, nothing on stdout, one line on stderr.
 refused() {
 	echo "socks4a $*"
-	run -2 --separate-stderr timeout -k 1 10 "$socks4a" "$@"
+	run -2 --separate-stderr timeout -k 1 60 "$socks4a" "$@"
 	same stdout "$output" ''
 	same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 }
@@ -64,11 +64,11 @@ says() {
 	for args in "${TARGET##*:}" "192.0.2.1:0" "--status /nowhere/socket 0" "--http 192.0.2.1:0 0" "--from nonsense 0" "--congestion nonsense 0"; do
 		echo "socks4a $args"
 		# shellcheck disable=SC2086 # words
-		run -1 --separate-stderr timeout -k 1 10 "$socks4a" $args
+		run -1 --separate-stderr timeout -k 1 60 "$socks4a" $args
 		same stdout "$output" ''
 		same "number of lines on stderr ($stderr)" "${#stderr_lines[@]}" 1
 		# shellcheck disable=SC2086 # words
-		run -1 --separate-stderr timeout -k 1 10 "$socks4a" --json $args
+		run -1 --separate-stderr timeout -k 1 60 "$socks4a" --json $args
 		ours message error >/dev/null
 	done
 }

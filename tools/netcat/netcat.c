@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -285,7 +286,11 @@ static int run_server(const struct nc_options *o)
 
 int nc_main(int argc, char **argv, const struct nc_engine *engine)
 {
+	/* WHY: a line is one write(2), so that who reads the file meanwhile finds no half of a record. The buffer is ours, as
+	 * musl makes none for standard error. */
+	static char line[4096];
 	fill_standard_descriptors();
+	setvbuf(stderr, line, _IOLBF, sizeof(line));
 	diag_tool = engine->tool;
 	opt.engine = engine;
 	const char *const about[] = {
