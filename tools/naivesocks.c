@@ -30,6 +30,7 @@
 #include "args.h"
 #include "clock.h"
 #include "diag.h"
+#include "os.h"
 #include "record.h"
 #include "sig.h"
 #include "sock.h"
@@ -37,13 +38,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { DEFAULT_PORT = 1080, CLIENTS = 64 /* at a time; the others wait in the backlog */, QUEUE = 64 * 1024 };
+enum { RESOLVER_STACK = 256 * 1024 };
 
 static const uint64_t REQUEST_NS = UINT64_C(10) * NS_PER_S; /* for the request to come */
 static const uint64_t CONNECT_NS = UINT64_C(10) * NS_PER_S; /* for each address */
@@ -206,11 +207,8 @@ static void find_addresses(struct client *c)
 		looked_up(c);
 		return;
 	}
-	pthread_t thread;
-	int error = pthread_create(&thread, NULL, look_up_beside, c);
-	if (error == 0)
-		pthread_detach(thread);
-	else
+	int error = os_thread_start(NULL, RESOLVER_STACK, look_up_beside, c);
+	if (error != 0)
 		reject(c, strerror(error));
 }
 
