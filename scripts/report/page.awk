@@ -615,7 +615,7 @@ function most_first(got, n, l, k,    i, j, t) {
 function bar(label, n, widest, class) {
 	printf "<tr%s><th scope=\"row\">%s</th><td class=\"n\">%d</td>" \
 		"<td class=\"bar\"><span style=\"width:%d%%\"></span></td></tr>\n", \
-		class != "" ? " class=\"" class "\"" : "", text(cut(label, 300)), n, widest ? 100 * n / widest : 0
+		(class != "" ? " class=\"" class "\"" : ""), text(cut(label, 300)), n, (widest ? 100 * n / widest : 0)
 }
 
 # How far the same figure lies apart on different machines.
