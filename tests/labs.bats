@@ -590,6 +590,13 @@ check_beats() {
 	done
 }
 
+@test "kit: a signal that comes while a command is being started is said as well" {
+	# shellcheck disable=SC2016 # for the lab
+	small_lab 'set -T' 'trap '"'"'[[ ${FUNCNAME[0]:-} != _spawn ]] || kill -INT $$'"'"' DEBUG' 'run true'
+	run -130 env --default-signal=INT TCPLAB_LAB_CAGE=none "$SMALL" --batch --tap
+	[ "${lines[-1]}" = 'Bail out! 99-small: interrupted' ]
+}
+
 @test "kit: Ctrl-C at a terminal is 130 too, also while a prediction is being asked" {
 	need python3
 	local cage

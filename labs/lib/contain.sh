@@ -129,12 +129,14 @@ _end_cage() {
 	kill -KILL "$unshare" 2>/dev/null
 }
 
-# Starts one shell line in the background, with the parent-death signal and a process group (= its pid) of its own.
-# $! is the pid. Standard output and error are the caller's business.
+# _spawn LINE FILE: starts one shell line in the background, with the parent-death signal and a process group (= its pid) of
+# its own, its output and errors in FILE. $! is the pid. WHY not `_spawn LINE >FILE`: a signal that comes meanwhile is
+# handled inside of it, and what _interrupted says would be in FILE.
 _spawn() {
+	: >"$2" # who looks before the line has begun finds a file
 	{
 		_sign_in
 		far_let_go
 		exec "${LAB_PDEATH[@]}" setsid bash -o pipefail -c "$1"
-	} </dev/null &
+	} </dev/null >>"$2" 2>&1 &
 }

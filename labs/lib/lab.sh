@@ -296,7 +296,7 @@ try() {
 	say "\$ $1"
 	_stage_command
 	began=${EPOCHREALTIME/./}
-	_spawn "$1" >"$LAB_DIR/output" 2>&1
+	_spawn "$1" "$LAB_DIR/output"
 	pid=$!
 	wait "$pid" 2>/dev/null
 	STATUS=$?
@@ -330,7 +330,7 @@ serve() {
 	# WHY: bash becomes a plain command, but of a function it is the parent. So that `join` waits for the function's program,
 	# which got the same signal, and has its status, the parent must outlive it.
 	[[ $line != 'on '* ]] || patience="trap 'exit \$?' TERM; "
-	_spawn "$patience$line" >"$name.log" 2>&1
+	_spawn "$patience$line" "$name.log"
 	pid=$!
 	LAB_SERVER[$name]=$pid
 	for ((tries = 0; tries < 500; tries++)); do
