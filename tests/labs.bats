@@ -577,7 +577,11 @@ check_beats() {
 	wait_until no_directory
 	local port
 	port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' out)
-	run ! "$TCPLAB_BIN/ttcp" -t 127.0.0.1 -p "$port" -n 1
+	wait_until refuses "$port" # the folder goes first
+}
+
+refuses() {
+	! "$TCPLAB_BIN/ttcp" -t 127.0.0.1 -p "$1" -n 1
 }
 
 @test "kit: SIGINT is 130, SIGTERM 143, and nothing is left" {
