@@ -25,7 +25,7 @@ MUST_USE bool units_parse_duration(const char *text, uint64_t *out_ns);
 
 const char *units_size(char out[static UNITS_TEXT], uint64_t bytes);       /* "64 KiB", "1.50 GiB", "100 B" */
 const char *units_size_short(char out[static UNITS_TEXT], uint64_t bytes); /* as typed: "64K", "1M", "100" */
-/* As typed, in the largest unit that is exact: "1500us", "10mbit". Of a rate at most 2^61. */
+/* As typed, in the largest unit that is exact: "1500us", "10mbit". A rate is less than 2^61 bytes/s. */
 const char *units_duration_short(char out[static UNITS_TEXT], uint64_t ns);
 const char *units_rate_short(char out[static UNITS_TEXT], uint64_t Bps);
 

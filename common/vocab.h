@@ -34,11 +34,12 @@ struct vocab {
 	const char *all;     /* what to say of a word that is none of them */
 	size_t room;         /* a word is shorter than this; VOCAB_LEN at most */
 	unsigned takes_back; /* the topic that takes back what stands before it, and so must come first */
-	const char *(*take)(void *into, size_t row, const char *value); /* value may be NULL; NULL, or what is wrong */
+	/* NULL, or what is wrong. The value may be NULL, and is there during the call only. */
+	const char *(*take)(void *into, size_t row, const char *value);
 };
 
-/* Calls take for each word. *said: the topics of all of them. False with a line in `why`: a word is wrong, or there is
- * none; `into` may have been changed by then. */
+/* Calls take for each word, in their order. *said: the topics of all of them. False with a line in `why`: a word is
+ * wrong, or there is none; `into` may have been changed by then. */
 MUST_USE bool vocab_apply(const struct vocab *w, const char *text, void *into, unsigned *said,
 			  char why[static VOCAB_WHY]);
 

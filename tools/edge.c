@@ -49,8 +49,7 @@ enum trigger { LEVEL, EDGE };
 
 struct options {
 	const struct experiment *x;
-	const char *experiment; /* its name */
-	int trigger;            /* enum trigger; -1: not given */
+	int trigger; /* enum trigger; -1: not given */
 	bool fixed, json;
 	uint64_t bytes, read_len, number, time_ns, patience_ns; /* 0: as the experiment likes it */
 };
@@ -62,6 +61,14 @@ struct findings {
 		const char *key, *text;
 		uint64_t value;
 	} figure[16];
+};
+
+/* What differs from one experiment to the other. */
+struct experiment {
+	const char *name, *how, *how_fixed;
+	enum trigger trigger;
+	uint64_t bytes, bytes_max, number;
+	void (*run)(const struct options *o, struct findings *f);
 };
 
 /* --- reports ----------------------------------------------------------------------------------------------------- */
@@ -78,7 +85,7 @@ static void note(struct findings *f, const char *key, uint64_t value, const char
 static void begin_record(struct json *j, const char *record, const struct options *o)
 {
 	record_begin(j, record);
-	json_str(j, "experiment", o->experiment);
+	json_str(j, "experiment", o->x->name);
 	json_str(j, "trigger", o->trigger == EDGE ? "edge" : "level");
 	json_bool(j, "fixed", o->fixed);
 }
@@ -90,7 +97,7 @@ static void report_start(const struct options *o, const char *how)
 		begin_record(&j, "start", o);
 		json_end(&j);
 	} else {
-		printf("%s: %s-triggered, %s\n", o->experiment, o->trigger == EDGE ? "edge" : "level", how);
+		printf("%s: %s-triggered, %s\n", o->x->name, o->trigger == EDGE ? "edge" : "level", how);
 	}
 }
 
@@ -517,13 +524,7 @@ static void run_epollout(const struct options *o, struct findings *f)
 
 /* --- options and main -------------------------------------------------------------------------------------------- */
 
-/* What differs from one experiment to the other. */
-static const struct experiment {
-	const char *name, *how, *how_fixed;
-	enum trigger trigger;
-	uint64_t bytes, bytes_max, number;
-	void (*run)(const struct options *o, struct findings *f);
-} experiments[] = {
+static const struct experiment experiments[] = {
 	{ "stuck", "one read for each wake-up", "reads until EAGAIN", EDGE, 100000, 128 * 1024, 0, run_stuck },
 	{ "request", "one read for each wake-up", "reads until EAGAIN", EDGE, 3000, 128 * 1024, 20, run_request },
 	{ "accept", "one accept for each wake-up", "accepts until EAGAIN", EDGE, 0, 0, 10, run_accept },
@@ -610,7 +611,6 @@ static struct options parse_options(int argc, char **argv)
 		.see_also = "tcplab(1), epoll(7), epoll_ctl(2). Each figure explained: docs/tools/edge.md.",
 	};
 	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
-	o.experiment = o.x->name;
 	complete(&o);
 	return o;
 }

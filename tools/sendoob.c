@@ -54,7 +54,6 @@ struct options {
 
 struct run {
 	const struct options *o;
-	const struct experiment *x;
 	int receiver, sender; /* the two ends of the connection */
 	unsigned steps;
 	char urgent[TEXT_MAX], stream[TEXT_MAX]; /* what the receiver got; in the stream '|' is the mark */
@@ -155,7 +154,7 @@ static void send_part(struct run *r, int fd, const char *text, int flags)
 
 static void send_script(struct run *r)
 {
-	for (const char *const *part = r->x->script; *part != NULL; part++) {
+	for (const char *const *part = r->o->x->script; *part != NULL; part++) {
 		/* PITFALL: MSG_OOB in the belief that the message is urgent, and goes ahead of the others. Only its
 		 * last byte is, it goes nowhere but to its place in the stream, and what comes next overwrites it. */
 		if (**part == '!')
@@ -385,7 +384,7 @@ static void send_control(struct run *r, int fd, const char *text, uint64_t at)
 static void send_script_by_two(struct run *r, int control_fd)
 {
 	uint64_t at = 0;
-	for (const char *const *part = r->x->script; *part != NULL; part++) {
+	for (const char *const *part = r->o->x->script; *part != NULL; part++) {
 		if (**part == '!') {
 			send_control(r, control_fd, *part + 1, at);
 			continue;
@@ -435,7 +434,7 @@ static void receive_fixed(struct run *r)
 	uint64_t marks[4] = { 0 };
 	unsigned n = 0;
 	open_pair(r, NULL, &control[0], &control[1]);
-	bool is_relayed = r->x->receive == receive_behind_relay, is_full = r->x->receive == receive_full;
+	bool is_relayed = r->o->x->receive == receive_behind_relay, is_full = r->o->x->receive == receive_full;
 	if (is_full) {
 		static const char bulk[BULK];
 		if (send(r->sender, bulk, BULK, MSG_NOSIGNAL | MSG_DONTWAIT) != BULK)
@@ -489,7 +488,7 @@ static void report_total(const struct run *r, const char *urgent, const char *st
 {
 	if (!r->o->stage.json) {
 		printf("  urgent:  meant \"%s\", got \"%s\"\n", urgent, r->urgent);
-		if (r->x->receive == receive_full)
+		if (r->o->x->receive == receive_full)
 			printf("           after %" PRIu64 " other bytes\n", r->read_before);
 		else
 			printf("  stream:  meant \"%s\", got \"%s\" (| is the mark)\n", stream, r->stream);
@@ -497,7 +496,7 @@ static void report_total(const struct run *r, const char *urgent, const char *st
 	}
 	struct json j;
 	record_begin(&j, "total");
-	json_str(&j, "experiment", r->x->name);
+	json_str(&j, "experiment", r->o->x->name);
 	json_bool(&j, "fixed", r->o->fixed);
 	json_str(&j, "urgent_meant", urgent);
 	json_str(&j, "urgent_got", r->urgent);
@@ -513,12 +512,12 @@ static void report_total(const struct run *r, const char *urgent, const char *st
 /* Did the mistake do what it does, or the fix what was meant? */
 static bool is_as_promised(const struct run *r, const char *urgent, const char *stream)
 {
-	bool is_full = r->x->receive == receive_full;
+	bool is_full = r->o->x->receive == receive_full;
 	if (r->o->fixed)
 		return strcmp(r->urgent, urgent) == 0 && strcmp(r->stream, stream) == 0 && r->read_before == 0;
-	return strcmp(r->urgent, r->x->urgent) == 0 && strcmp(r->stream, r->x->stream) == 0 &&
+	return strcmp(r->urgent, r->o->x->urgent) == 0 && strcmp(r->stream, r->o->x->stream) == 0 &&
 	       (!is_full || (r->announced == 1 && r->read_before == BULK)) &&
-	       (r->x->receive != receive_signal || r->announced == 1);
+	       (r->o->x->receive != receive_signal || r->announced == 1);
 }
 
 /* --- options and main -------------------------------------------------------------------------------------------- */
@@ -583,15 +582,15 @@ int main(int argc, char **argv)
 	diag_tool = "sendoob";
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	struct options o = parse_options(argc, argv);
-	struct run r = { .o = &o, .x = o.x };
+	struct run r = { .o = &o };
 	struct sock_options small = { .receive_buffer = SMALL_BUFFER };
 	char urgent[TEXT_MAX] = "", stream[TEXT_MAX] = "";
 	sig_open();
 
-	report_start(&o, r.x);
-	open_pair(&r, r.x->receive == receive_full ? &small : NULL, &r.receiver, &r.sender);
-	(o.fixed ? receive_fixed : r.x->receive)(&r);
-	put_wanted(r.x, urgent, stream);
+	report_start(&o, o.x);
+	open_pair(&r, o.x->receive == receive_full ? &small : NULL, &r.receiver, &r.sender);
+	(o.fixed ? receive_fixed : o.x->receive)(&r);
+	put_wanted(o.x, urgent, stream);
 	bool as_promised = is_as_promised(&r, urgent, stream);
 	sig_let_in(true); /* who asked us to end meanwhile is told so */
 	report_total(&r, urgent, stream, as_promised);

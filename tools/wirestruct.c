@@ -45,10 +45,20 @@ enum { MESSAGES = 3, FIELDS = 4, WIRE_LEN = 15, STREAM_MAX = 256, COMPLAINT_MAX 
 /* What a receiver may believe: nothing else is a message. Flags that it does not know are for those who do. */
 enum { TYPE_MAX = 3, LEN_MAX = 1 << 20 };
 
+/* What is to come of the mistake: everything is right, or nothing, or the first message alone. */
+enum promise { ALL, NONE, FIRST };
+
+struct experiment {
+	const char *name;
+	const struct layout *receiver;
+	enum promise promise;
+	bool has_secret, is_old; /* is_old: the sender sends its struct, whatever the receiver does */
+	const char *stranger;    /* bytes of somebody who does not know our format; NULL: our sender's */
+};
+
 struct options {
 	struct stage stage;
 	const struct experiment *x;
-	const char *experiment; /* its name */
 	bool fixed;
 };
 
@@ -266,7 +276,7 @@ static void report_start(const struct options *o, const struct layout *from, con
 	}
 	struct json j;
 	record_begin(&j, "start");
-	json_str(&j, "experiment", o->experiment);
+	json_str(&j, "experiment", o->x->name);
 	json_bool(&j, "fixed", o->fixed);
 	json_u64(&j, "sender_bytes", from->size);
 	json_u64(&j, "receiver_bytes", to->size);
@@ -366,7 +376,7 @@ static void report_total(const struct options *o, const struct findings *f, bool
 	}
 	struct json j;
 	record_begin(&j, "total");
-	json_str(&j, "experiment", o->experiment);
+	json_str(&j, "experiment", o->x->name);
 	json_bool(&j, "fixed", o->fixed);
 	json_u64(&j, "sent", f->sent);
 	json_u64(&j, "stream_bytes", f->stream_bytes);
@@ -382,16 +392,7 @@ static void report_total(const struct options *o, const struct findings *f, bool
 
 /* --- the experiments --------------------------------------------------------------------------------------------- */
 
-/* What is to come of the mistake: everything is right, or nothing, or the first message alone. */
-enum promise { ALL, NONE, FIRST };
-
-static const struct experiment {
-	const char *name;
-	const struct layout *receiver;
-	enum promise promise;
-	bool has_secret, is_old; /* is_old: the sender sends its struct, whatever the receiver does */
-	const char *stranger;    /* bytes of somebody who does not know our format; NULL: our sender's */
-} experiments[] = {
+static const struct experiment experiments[] = {
 	{ "same", &layout_here, ALL, false, false, NULL },
 	{ "packed", &layout_packed, NONE, false, false, NULL },
 	{ "i386", &layout_i386, FIRST, false, false, NULL },
@@ -549,7 +550,6 @@ static struct options parse_options(int argc, char **argv)
 		.see_also = "tcplab(1), byteorder(3), endian(3). Each figure explained: docs/tools/wirestruct.md.",
 	};
 	o.x = STAGE_CHOOSE(argv + args_parse(&spec, argc, argv), experiments);
-	o.experiment = o.x->name;
 	stage_check_family(&o.stage);
 	return o;
 }

@@ -53,8 +53,8 @@ void stage_check(struct stage *s, char **operands);
 /* -4 and -6 are misuse together; stage_check has looked already. */
 void stage_check_family(const struct stage *s);
 
-/* The only operand names an experiment, one of n rows, each `stride` bytes long and beginning with its name: which row.
- * Misuse names them all and ends with status 2. */
+/* The only operand names an experiment, one of n rows, each `stride` bytes long and beginning with its name
+ * (const char *): which row. Misuse names them all, in 128 bytes, and ends with status 2. */
 size_t stage_choose(char **operands, const void *rows, size_t stride, size_t n);
 #define STAGE_CHOOSE(operands, table) (&(table)[stage_choose(operands, table, sizeof(*(table)), COUNT_OF(table))])
 
@@ -75,7 +75,7 @@ MUST_USE int stage_accept(int listen_fd, struct addr *peer);
 uint64_t stage_serve(const struct stage *s, int listen_fd, void (*serve)(void *context, int fd, const char *peer),
 		     void *context);
 
-/* The last record of a server that has nothing else to count. The exit status. */
+/* With --json the last record of a server that has nothing else to count. The exit status: 0, or that of a signal. */
 int stage_report_served(const struct stage *s, const char *role, uint64_t connections);
 
 /* --- a client, and both ------------------------------------------------------------------------------------------ */
@@ -91,14 +91,14 @@ MUST_USE int stage_pair(int family, const struct sock_options *server, const str
 /* recv(2) once there is something: bytes, 0 at the peer's FIN, -1 with errno (ETIMEDOUT: nothing moved for --timeout). */
 MUST_USE ssize_t stage_recv(const struct stage *s, int fd, void *p, size_t room);
 
-/* Bytes that have arrived and that nobody has read (SIOCINQ, tcp(7)). */
+/* Bytes that have arrived and that nobody has read (SIOCINQ, tcp(7)); 0 also where the kernel does not tell. */
 uint64_t stage_unread(int fd);
 
 /* All of it. How much the kernel took is added to *taken, whatever comes of it. 0, or -1 with errno. Never raises SIGPIPE. */
 MUST_USE int stage_send_all(const struct stage *s, int fd, const void *p, size_t len, uint64_t *taken);
 
-/* After our FIN (shutdown(2)): until the peer's kernel has acknowledged everything and the FIN. 0, or -1 with errno: what the connection died of,
- * or ETIMEDOUT. */
+/* After our FIN (shutdown(2)): until the peer's kernel has acknowledged everything and the FIN. 0, or -1 with errno: what
+ * the connection died of, or ETIMEDOUT. BLOCKS. */
 MUST_USE int stage_wait_acknowledged(const struct stage *s, int fd);
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */
